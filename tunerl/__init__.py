@@ -1,0 +1,1 @@
+"""TuneRL: tunes the hyperparameters of reinforcement-learning agents."""

@@ -1,0 +1,125 @@
+"""What the controller asks of a place to run packs.
+
+One `advance` a pack is in flight at a time; `wait` returns what came of them. A runtime knows no
+trial, no metric, no store.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tunerl.trainable import Failure, TrainableSpec
+from tunerl.trial import Config, Metrics, ReplicaId
+
+
+@dataclass(frozen=True)
+class Join:
+    """Take a slot; go on from the checkpoint at `checkpoint` (URI of one replica's) if given."""
+
+    id: ReplicaId
+    config: Config
+    seed: int
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Leave:
+    id: ReplicaId
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write the member's state to the URI, atomically. `meta` goes into the checkpoint's JSON."""
+
+    id: ReplicaId
+    uri: str
+    meta: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Copy:
+    source: ReplicaId
+    target: ReplicaId
+
+
+@dataclass(frozen=True)
+class Configure:
+    id: ReplicaId
+    config: Config
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training iteration of every member."""
+
+
+Order = Join | Leave | Save | Copy | Configure | Step
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint was written: its size in bytes and the SHA-256 of its manifest."""
+
+    id: ReplicaId
+    uri: str
+    size: int
+    sha256: str
+
+
+@dataclass
+class Report:
+    """What came of one `advance`. A member named in `failures` has left its pack.
+
+    `storage_full`: a Save found no space; nothing half-written remains, the members stay.
+    `fell_back`: replicas whose checkpoint was corrupt and that started from an older one (its URI),
+    or from scratch (None).
+    """
+
+    pack: str
+    results: dict[ReplicaId, Metrics] = field(default_factory=dict)
+    failures: dict[ReplicaId, Failure] = field(default_factory=dict)
+    saved: list[Saved] = field(default_factory=list)
+    fell_back: dict[ReplicaId, str | None] = field(default_factory=dict)
+    storage_full: str | None = None
+
+
+@dataclass
+class Lost:
+    """The pack's worker is gone, with all that was not saved; `reason` is for a person."""
+
+    pack: str
+    reason: str
+
+
+class Runtime(ABC):
+    """Opens packs, advances them, reports."""
+
+    @abstractmethod
+    def slots(self, resources: dict[str, float]) -> int:
+        """How many packs with these resources can run at once here (0: never; see `why`)."""
+
+    def why(self, resources: dict[str, float]) -> str:
+        """Why `slots` is 0, for a person."""
+        return f"no node offers {resources}"
+
+    @abstractmethod
+    def open(self, pack: str, spec: TrainableSpec, config: Config) -> None:
+        """An empty pack for the key of `config`. Returns at once; a warm worker is reused."""
+
+    @abstractmethod
+    def advance(self, pack: str, orders: Sequence[Order]) -> None:
+        """Carry out `orders` in their order. Returns at once; a report follows from `wait`."""
+
+    @abstractmethod
+    def wait(self, timeout: float | None = None) -> list[Report | Lost]:
+        """What has come in; blocks until there is something or `timeout` seconds passed."""
+
+    @abstractmethod
+    def close(self, pack: str) -> None:
+        """Close the pack; its worker stays warm for the next one."""
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """Close everything this runtime started."""
