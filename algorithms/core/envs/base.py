@@ -113,3 +113,9 @@ def check_row(row: int, rows: int) -> int:
     if not 0 <= row < rows:
         raise IndexError(f"there is no row {row}: the pack has {rows}")
     return row
+
+
+def check_size(saved: int, num_envs: int) -> None:
+    """Raise `ValueError` where a state is of another number of sub-environments than a row."""
+    if saved != num_envs:
+        raise ValueError(f"the state holds {saved} sub-environments, a row has {num_envs}")

@@ -20,11 +20,13 @@ from algorithms.core.envs.base import (
     StepBatch,
     check_num_envs,
     check_row,
+    check_size,
     sub_seeds,
 )
 
 BLOCK = 32  # starts drawn at once from one generator
 NO_LIMIT = np.iinfo(np.int32).max
+NOT_FINITE = "the environment's reward is not finite: an action was NaN or infinite"
 Float = NDArray[np.float64]
 
 
@@ -92,6 +94,8 @@ class BatchedEnvs(PackEnvs):
         return replace(self._batch, error=error)
 
     def add(self, seed: int, state: EnvState | None = None) -> None:
+        if state is not None:
+            check_size(len(state[0]["steps"]), self.num_envs)
         new = slice(self._steps.size, self._steps.size + self.num_envs)
         generators = [np.random.Generator(np.random.PCG64(s)) for s in self._seeds(seed)]
         self._grow()
@@ -184,6 +188,14 @@ class BatchedEnvs(PackEnvs):
             valid=np.ones((count, self.num_envs), np.bool_),
         )
         self._workspace(size)
+
+
+def not_finite(reward: NDArray[np.float32]) -> dict[int, Exception]:
+    """An error for each row of `reward` ``[K, E]`` that holds NaN or an infinity."""
+    if np.isfinite(reward).all():
+        return {}
+    rows = np.flatnonzero(~np.isfinite(reward).all(axis=1))
+    return {int(row): FloatingPointError(NOT_FINITE) for row in rows}
 
 
 def _get_words(generator: np.random.Generator, ahead: int) -> NDArray[np.uint64]:

@@ -11,14 +11,22 @@ from typing import Any
 
 import gymnasium
 
+from algorithms.core.envs.acrobot import Acrobot
 from algorithms.core.envs.base import PackEnvs
 from algorithms.core.envs.cartpole import CartPole
+from algorithms.core.envs.mountain_car import MountainCar, MountainCarContinuous
+from algorithms.core.envs.pendulum import Pendulum
 
 ORIGIN = "gymnasium.envs.classic_control."
 
-_BATCHED: dict[str, tuple[Callable[..., PackEnvs], dict[str, type]]] = {
-    "CartPole-v0": (CartPole, {"sutton_barto_reward": bool}),
-    "CartPole-v1": (CartPole, {"sutton_barto_reward": bool}),
+_REAL = (int, float)
+_BATCHED: dict[str, tuple[Callable[..., PackEnvs], dict[str, tuple[type, ...]]]] = {
+    "CartPole-v0": (CartPole, {"sutton_barto_reward": (bool,)}),
+    "CartPole-v1": (CartPole, {"sutton_barto_reward": (bool,)}),
+    "Acrobot-v1": (Acrobot, {}),
+    "MountainCar-v0": (MountainCar, {"goal_velocity": _REAL}),
+    "MountainCarContinuous-v0": (MountainCarContinuous, {"goal_velocity": _REAL}),
+    "Pendulum-v1": (Pendulum, {"g": _REAL}),
 }
 BATCHED_IDS = tuple(_BATCHED)
 
