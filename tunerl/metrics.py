@@ -1,0 +1,73 @@
+"""The one home of metric names: flattens what training code reports, finds misspelt names.
+
+Invariant: `flatten` returns only what JSON can carry, under flat ``/``-joined names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tunerl.errors import MetricError, nearest
+from tunerl.trial import Metrics
+
+
+def flatten(metrics: Mapping[Any, Any]) -> Metrics:
+    """Nested metrics as flat ones: ``{"a": {"b": 1}}`` becomes ``{"a/b": 1}``.
+
+    Numbers of numpy and of torch (anything of one element with ``item()``) become Python's own,
+    arrays become lists. Raises `MetricError` for what is not a dict, for values that are no
+    numbers, strings, booleans, None or lists of them, and for two values under one name.
+    """
+    if not isinstance(metrics, Mapping):
+        raise MetricError(
+            f"reported {metrics!r} of type {type(metrics).__name__}; "
+            'report a dict of metrics such as {"loss": 0.5}'
+        )
+    flat: Metrics = {}
+    _flatten(metrics, "", flat)
+    return flat
+
+
+def _flatten(metrics: Mapping[Any, Any], prefix: str, flat: Metrics) -> None:
+    for key, value in metrics.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            _flatten(value, name + "/", flat)
+        elif name in flat:
+            raise MetricError(f"two metrics go by the name {name!r}; rename one")
+        else:
+            flat[name] = _plain(value, name)
+
+
+def _plain(value: Any, name: str) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(entry, name) for entry in value]
+    if callable(getattr(value, "item", None)) and getattr(value, "size", 1) != 0:
+        try:
+            value = value.item()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise MetricError(f"metric {name!r} is not one number: {error}") from error
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    raise MetricError(
+        f"metric {name!r} is a {type(value).__name__}; "
+        "report numbers, strings, booleans, None or lists of them"
+    )
+
+
+def nearest_metric(name: str, known: Iterable[str]) -> str:
+    """A hint for a metric that is not among `known`: the same last word first, then spelling."""
+    known = sorted(known)
+    last = name.rsplit("/", 1)[-1]
+    same = [other for other in known if other.rsplit("/", 1)[-1] == last and other != name]
+    if same:
+        return f"did you mean {same[0]!r}?"
+    return nearest(name, known)
