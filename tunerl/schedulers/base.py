@@ -16,9 +16,10 @@ from tunerl.trial import Config
 
 @dataclass(frozen=True)
 class Stop:
-    """End the trial early."""
+    """End the trial early; `complete`: it had all its time (ASHA's `max_t`), as planned."""
 
     trial: int
+    complete: bool = False
 
 
 @dataclass(frozen=True)
