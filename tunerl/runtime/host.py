@@ -1,0 +1,205 @@
+"""Carries out orders on one pack, inside the worker.
+
+Invariant: nothing that user code raises leaves `execute`; it is a `Failure` of the replica it
+befell, and that replica has left.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunerl.errors import CorruptCheckpoint, StorageFull, TrainableError
+from tunerl.metrics import flatten
+from tunerl.runtime.base import Configure, Copy, Join, Leave, Order, Report, Save, Saved, Step
+from tunerl.trainable import Failure, Pack, State, TrainableSpec
+from tunerl.trial import Config, Metrics, ReplicaId
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Clock:
+    """What a replica has behind it; for packs that do not count themselves."""
+
+    iteration: int = 0
+    time_total: float = 0.0
+
+
+class PackHost:
+    """One pack and its members. `own_process`: nobody else uses this process's global random
+    generators, so a replica that is alone in its pack gets them seeded."""
+
+    def __init__(self, spec: TrainableSpec, config: Config, *, own_process: bool = False) -> None:
+        self._spec, self._config, self._own_process = spec, config, own_process
+        self._pack: Pack | None = None
+        self._members: dict[ReplicaId, _Clock] = {}
+
+    def open(self) -> Pack:
+        """The pack, opened at the first call. Raises what the spec raises."""
+        if self._pack is None:
+            self._pack = self._spec.open(self._config)
+        return self._pack
+
+    def execute(self, pack: str, orders: Sequence[Order]) -> Report:
+        """Carry out `orders` in their order. Orders for a replica that failed are passed over."""
+        report = Report(pack)
+        for order in orders:
+            if isinstance(order, Step):
+                self._step(report)
+                continue
+            id = order.target if isinstance(order, Copy) else order.id
+            if id in report.failures:
+                continue
+            try:
+                self._carry_out(order, report)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # user code may raise anything
+                self._fail(id, Failure.of(error), report)
+        return report
+
+    def close(self) -> None:
+        """Close the pack. What its code raises is logged: its replicas are no longer asked for."""
+        pack, self._pack = self._pack, None
+        self._members.clear()
+        if pack is not None:
+            _quietly(pack.close, "closing the pack")
+
+    def _carry_out(self, order: Order, report: Report) -> None:
+        match order:
+            case Join():
+                self._join(order, report)
+            case Leave(id):
+                self._member(id)
+                del self._members[id]
+                self.open().leave(id)
+            case Save():
+                self._save(order, report)
+            case Copy(source, target):
+                clock = self._member(source)
+                self._member(target)
+                self.open().copy(source, target)
+                self._members[target] = _Clock(clock.iteration, clock.time_total)
+            case Configure(id, config):
+                self._member(id)
+                self.open().configure(id, config)
+            case Step():
+                raise TypeError("a step is no order for one replica")
+
+    def _join(self, order: Join, report: Report) -> None:
+        pack = self.open()
+        state, clock = None, _Clock()
+        if order.checkpoint is not None:
+            found = self._load(order.checkpoint, order.id, report)
+            if found is not None:
+                state, clock = found
+        if self._own_process and pack.capacity == 1:
+            random.seed(order.seed)
+            np.random.seed(order.seed % 2**32)
+        pack.join(order.id, order.config, order.seed, state)
+        self._members[order.id] = clock
+
+    def _load(self, uri: str, id: ReplicaId, report: Report) -> tuple[State, _Clock] | None:
+        """The state at `uri`, or of the newest good checkpoint before it, or None: from scratch."""
+        from tunerl import checkpoints
+
+        try:
+            state, meta = checkpoints.load(uri)
+        except CorruptCheckpoint as error:
+            log.warning("%s: %s", id, error)
+            older = _before(uri, id)
+            report.fell_back[id] = older
+            if older is None:
+                return None
+            state, meta = checkpoints.load(older)
+        iteration, total = meta.get("training_iteration", 0), meta.get("time_total_s", 0.0)
+        return state, _Clock(int(iteration), float(total))
+
+    def _save(self, order: Save, report: Report) -> None:
+        from tunerl import checkpoints
+
+        clock = self._member(order.id)
+        state = self.open().read(order.id)
+        meta = {"training_iteration": clock.iteration, "time_total_s": clock.time_total}
+        try:
+            saved = checkpoints.save(state, order.uri, meta | dict(order.meta))
+        except StorageFull as error:
+            report.storage_full = str(error)
+            return
+        report.saved.append(Saved(order.id, order.uri, saved.size, saved.sha256))
+
+    def _step(self, report: Report) -> None:
+        if not self._members:
+            return
+        start = time.perf_counter()
+        try:
+            outcomes = self.open().step()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the pack as a whole is broken
+            failure = Failure.of(error)
+            for id in list(self._members):
+                self._fail(id, failure, report)
+            self.close()
+            return
+        elapsed = time.perf_counter() - start
+        for id, outcome in outcomes.items():
+            self._take(id, outcome, elapsed, report)
+
+    def _take(
+        self, id: ReplicaId, outcome: Metrics | Failure, elapsed: float, report: Report
+    ) -> None:
+        if isinstance(outcome, Failure):
+            self._members.pop(id, None)
+            report.failures[id] = outcome
+            return
+        try:
+            metrics = flatten(outcome)
+        except Exception as error:
+            self._fail(id, Failure.of(error), report)
+            return
+        clock = self._members[id]
+        metrics.setdefault("training_iteration", clock.iteration + 1)
+        metrics.setdefault("time_this_iter_s", elapsed)
+        metrics.setdefault("time_total_s", clock.time_total + metrics["time_this_iter_s"])
+        clock.iteration, clock.time_total = metrics["training_iteration"], metrics["time_total_s"]
+        report.results[id] = metrics
+
+    def _fail(self, id: ReplicaId, failure: Failure, report: Report) -> None:
+        report.failures[id] = failure
+        report.results.pop(id, None)
+        if self._members.pop(id, None) is not None and self._pack is not None:
+            pack = self._pack
+            _quietly(lambda: pack.leave(id), f"replica {id} leaving")
+
+    def _member(self, id: ReplicaId) -> _Clock:
+        if id not in self._members:
+            raise TrainableError(f"replica {id} is not in this pack; it has left or never joined")
+        return self._members[id]
+
+
+def _quietly(call: object, what: str) -> None:
+    """Call user code whose failure changes nothing any more."""
+    assert callable(call)
+    try:
+        call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        log.warning("%s raised", what, exc_info=True)
+
+
+def _before(uri: str, id: ReplicaId) -> str | None:
+    """The newest good checkpoint of the replica older than the one at `uri`."""
+    from tunerl import checkpoints
+
+    trial, iteration, index = uri.rstrip("/").rsplit("/", 2)
+    at_most = int(iteration.rsplit("_", 1)[-1]) - 1
+    found: str | None = checkpoints.latest_good(trial, int(index), at_most)
+    return found

@@ -1,0 +1,287 @@
+"""Runs packs on a Ray cluster, one actor a pack. The only file that imports ray to run things.
+
+Invariant: whatever happens to an actor is a `Lost`, never an exception; a pack's worker outlives
+its pack and serves the next one that needs the same resources.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunerl import registry
+from tunerl.errors import Conflict, InvalidInput, InvalidSpec
+from tunerl.runtime.base import Join, Lost, Order, Report, Runtime
+from tunerl.runtime.host import PackHost
+from tunerl.trainable import Failure, TrainableSpec
+from tunerl.trial import Config
+
+log = logging.getLogger(__name__)
+
+_LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+Key = tuple[tuple[str, float], ...]  # resources
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a worker must know: a spec by its name or pickled, environments by name, pickled."""
+
+    name: str
+    spec: bytes | None
+    environments: tuple[tuple[str, bytes], ...]
+
+
+class Worker:
+    """The actor. It holds one pack at a time and starts with nothing but what `payload` imports."""
+
+    def __init__(self, threads: int, payload: Payload) -> None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)  # read by torch when it is first imported
+        self._specs: dict[Payload, TrainableSpec] = {}
+        self._hosts: dict[str, PackHost] = {}
+        self._problems: dict[str, Failure] = {}
+        with contextlib.suppress(Exception):  # `open` will say it
+            self._spec(payload)
+
+    def open(self, pack: str, payload: Payload, config: Config) -> None:
+        try:
+            host = PackHost(self._spec(payload), config, own_process=True)
+        except Exception as error:
+            self._problems[pack] = Failure.of(error)
+            return
+        self._hosts[pack] = host
+        with contextlib.suppress(Exception):  # the first join tries again, and says it
+            host.open()
+
+    def advance(self, pack: str, orders: Sequence[Order]) -> Report:
+        if pack in self._problems:
+            problem = self._problems[pack]
+            joins = [order for order in orders if isinstance(order, Join)]
+            return Report(pack, failures={order.id: problem for order in joins})
+        return self._hosts[pack].execute(pack, orders)
+
+    def close(self, pack: str) -> None:
+        self._problems.pop(pack, None)
+        host = self._hosts.pop(pack, None)
+        if host is not None:
+            host.close()
+
+    def _spec(self, payload: Payload) -> TrainableSpec:
+        if payload not in self._specs:
+            from ray import cloudpickle
+
+            for name, creator in payload.environments:
+                registry.register_env(name, cloudpickle.loads(creator))
+            if payload.spec is None:
+                self._specs[payload] = registry.trainable(payload.name)
+            else:
+                self._specs[payload] = cloudpickle.loads(payload.spec)
+        return self._specs[payload]
+
+
+@dataclass
+class _Seat:
+    """An actor and the resources it occupies."""
+
+    actor: Any
+    key: Key
+
+
+class RayRuntime(Runtime):
+    """`address`: of a running cluster, by default ``RAY_ADDRESS``; without both a cluster is
+    started on this machine with `num_cpus` CPUs (all by default), and ended by `shutdown`."""
+
+    def __init__(self, address: str | None = None, num_cpus: int | None = None) -> None:
+        import ray
+
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        if num_cpus is not None and address != "local":
+            raise InvalidInput(
+                f"num_cpus={num_cpus} is for a cluster that is started here, but the address is "
+                f"{address!r}; leave one of them out"
+            )
+        self._ray = ray
+        self._started = not ray.is_initialized()
+        if self._started:
+            _init(address, num_cpus)
+        elif num_cpus is not None:
+            raise InvalidInput(
+                f"num_cpus={num_cpus} comes too late: this process is connected to Ray already"
+            )
+        self._actor_class = ray.remote(Worker)
+        self._seats: dict[str, _Seat] = {}  # by pack
+        self._idle: list[_Seat] = []
+        self._flights: dict[Any, str] = {}  # packs by reference of their report
+        self._payloads: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def slots(self, resources: dict[str, float]) -> int:
+        asked = {name: amount for name, amount in resources.items() if amount > 0}
+        if not asked:
+            raise InvalidInput(f"a pack needs something of a node, not {resources}")
+        return sum(
+            min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in asked.items())
+            for node in self._nodes()
+        )
+
+    def why(self, resources: dict[str, float]) -> str:
+        offers = "; ".join(
+            ", ".join(
+                f"{name}: {amount:g}"
+                for name, amount in sorted(node.items())
+                if ":" not in name and not name.endswith("memory")
+            )
+            for node in self._nodes()
+        )
+        return f"a pack needs {resources} on one node; the nodes offer {offers or 'nothing'}"
+
+    def _nodes(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def prewarm(self, spec: TrainableSpec, config: Config, n: int) -> None:
+        """Start up to `n` workers for packs of `config`, importing what `spec` needs. Returns at
+        once; the next `open` finds them starting or started."""
+        resources = dict(spec.resources(config))
+        key, payload = _key(resources), self._payload(spec)
+        ready = sum(seat.key == key for seat in self._idle)
+        free = self.slots(resources) - sum(seat.key == key for seat in self._seats.values())
+        for _ in range(min(n, free) - ready):
+            self._idle.append(self._start(key, payload))
+
+    def open(self, pack: str, spec: TrainableSpec, config: Config) -> None:
+        if pack in self._seats:
+            raise Conflict(f"pack {pack!r} is open already")
+        key, payload = _key(spec.resources(config)), self._payload(spec)
+        seat = next((seat for seat in self._idle if seat.key == key), None)
+        if seat is not None:
+            self._idle.remove(seat)
+        else:
+            for other in self._idle:  # they hold what the new one needs
+                self._kill(other)
+            self._idle.clear()
+            seat = self._start(key, payload)
+        self._seats[pack] = seat
+        seat.actor.open.remote(pack, payload, config)
+
+    def advance(self, pack: str, orders: Sequence[Order]) -> None:
+        if pack not in self._seats:
+            raise Conflict(f"pack {pack!r} is not open")
+        if pack in self._flights.values():
+            raise Conflict(f"pack {pack!r} is advancing already; wait for its report")
+        reference = self._seats[pack].actor.advance.remote(pack, list(orders))
+        self._flights[reference] = pack
+
+    def wait(self, timeout: float | None = None) -> list[Report | Lost]:
+        references = list(self._flights)
+        if not references:
+            return []
+        ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout)
+        if ready and len(references) > 1:
+            ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        return [self._land(reference) for reference in ready]
+
+    def _land(self, reference: Any) -> Report | Lost:
+        pack = self._flights[reference]
+        try:
+            report: Report | Lost = self._ray.get(reference)
+        except Exception as error:  # actor, node or memory gone
+            self._kill(self._seats.pop(pack))
+            report = Lost(pack, f"{type(error).__name__}: {error}".strip())
+        del self._flights[reference]
+        return report
+
+    def close(self, pack: str) -> None:
+        seat = self._seats.pop(pack, None)
+        if seat is None:
+            return
+        for reference in [ref for ref, flown in self._flights.items() if flown == pack]:
+            del self._flights[reference]
+            self._kill(seat)  # it is busy, nobody knows for how long
+            return
+        seat.actor.close.remote(pack)
+        self._idle.append(seat)
+
+    def shutdown(self) -> None:
+        if self._ray.is_initialized():
+            for seat in [*self._seats.values(), *self._idle]:
+                self._kill(seat)
+            if self._started:
+                self._ray.shutdown()
+        self._seats, self._idle, self._flights, self._payloads = {}, [], {}, {}
+
+    def _start(self, key: Key, payload: Any) -> _Seat:
+        resources = dict(key)
+        threads = max(1, int(resources.get("CPU", 1.0)))
+        options: dict[str, Any] = {"max_restarts": 0}
+        for name, option in (("CPU", "num_cpus"), ("GPU", "num_gpus"), ("memory", "memory")):
+            if name in resources:
+                options[option] = resources.pop(name)
+        options.setdefault("num_cpus", 0)
+        actor = self._actor_class.options(**options, resources=resources).remote(threads, payload)
+        return _Seat(actor, key)
+
+    def _kill(self, seat: _Seat) -> None:
+        self._ray.kill(seat.actor, no_restart=True)
+
+    def _payload(self, spec: TrainableSpec) -> Any:
+        """A reference to what a worker must know, put into the object store once a spec."""
+        creators = registry.environments()
+        key = (id(spec), *((name, id(creator)) for name, creator in sorted(creators.items())))
+        if key not in self._payloads:
+            pickled = None if registry.importable(spec) else self._pickled(spec)
+            payload = Payload(spec.name, pickled, tuple(self._environments(creators)))
+            self._payloads[key] = (self._ray.put(payload), (spec, creators))
+        return self._payloads[key][0]
+
+    def _pickled(self, spec: TrainableSpec) -> bytes:
+        try:
+            data: bytes = self._ray.cloudpickle.dumps(spec)
+        except Exception as error:
+            raise InvalidSpec(
+                f"trainable {spec.name!r} cannot be sent to a worker ({error}); build what it "
+                "holds (locks, files, connections) in setup(), or register it by entry point"
+            ) from error
+        return data
+
+    def _environments(self, creators: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+        for name, creator in creators.items():
+            try:
+                yield name, self._ray.cloudpickle.dumps(creator)
+            except Exception as error:
+                log.warning("environment %r cannot be sent to workers: %s", name, error)
+
+
+def _key(resources: Any) -> Key:
+    return tuple(sorted((name, float(amount)) for name, amount in resources.items() if amount > 0))
+
+
+def _init(address: str, num_cpus: int | None) -> None:
+    """Connect, or start a cluster here. What its processes inherit is set only meanwhile."""
+    import ray
+
+    options: dict[str, Any] = {}
+    if address == "local":
+        options = {"num_cpus": num_cpus, "include_dashboard": False}
+    before = dict(os.environ)
+    for name, value in _LOCAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        ray.init(
+            address=address,
+            namespace="tunerl",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **options,
+        )
+    finally:
+        for name in _LOCAL_ENVIRONMENT.keys() - before.keys():
+            del os.environ[name]
