@@ -16,8 +16,9 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = sorted(set(SERVICES) - {"postgres"})
-# Read by others than our settings: libpq, Ray, the postgres image.
-FOREIGN = {"PGPASSWORD", "RAY_ADDRESS", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+# Read by others than our settings: the postgres image and libpq; Ray.
+POSTGRES = {"PGPASSWORD", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+RAY = {"RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
 REQUIRED = re.compile(r"^\$\{(\w+):\?set \1\}$")
 
 
@@ -57,6 +58,9 @@ def test_a_service_starts_when_what_it_needs_is_healthy(service: str, needs: set
         ("api", "PGPASSWORD"),
         ("worker", "PGPASSWORD"),
         ("api", "TUNERL_API_TOKEN"),
+        ("ray-head", "RAY_AUTH_TOKEN"),
+        ("ray-worker", "RAY_AUTH_TOKEN"),
+        ("worker", "RAY_AUTH_TOKEN"),
     ],
 )
 def test_a_missing_secret_fails_loudly(service: str, variable: str) -> None:
@@ -72,7 +76,7 @@ def test_no_secret_has_a_value_in_the_file() -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_every_variable_is_one_that_someone_reads(service: str) -> None:
-    known = {"TUNERL_" + name.upper() for name in Settings.model_fields} | FOREIGN
+    known = {"TUNERL_" + name.upper() for name in Settings.model_fields} | POSTGRES | RAY
     assert set(variables(service)) <= known
 
 
@@ -98,6 +102,11 @@ def test_api_and_worker_share_store_and_checkpoints() -> None:
 
 def test_the_ray_worker_can_be_scaled() -> None:
     assert not {"container_name", "ports", "hostname"} & set(SERVICES["ray-worker"])
+
+
+def test_the_ray_cluster_demands_its_token() -> None:
+    for service in ("ray-head", "ray-worker", "worker"):
+        assert variables(service)["RAY_AUTH_MODE"] == "token"
 
 
 def test_only_the_api_is_published_and_on_loopback_unless_told() -> None:
