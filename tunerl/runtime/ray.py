@@ -29,6 +29,8 @@ _LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+_KEPT_PAYLOADS = 8  # of specs used last; they may be large
+
 Key = tuple[tuple[str, float], ...]  # resources
 
 
@@ -83,9 +85,10 @@ class Worker:
             for name, creator in payload.environments:
                 registry.register_env(name, cloudpickle.loads(creator))
             if payload.spec is None:
-                self._specs[payload] = registry.trainable(payload.name)
+                spec = registry.trainable(payload.name)
             else:
-                self._specs[payload] = cloudpickle.loads(payload.spec)
+                spec = cloudpickle.loads(payload.spec)
+            self._specs = {payload: spec}  # the last one only: it may carry large parameters
         return self._specs[payload]
 
 
@@ -239,7 +242,9 @@ class RayRuntime(Runtime):
         if key not in self._payloads:
             pickled = None if registry.importable(spec) else self._pickled(spec)
             payload = Payload(spec.name, pickled, tuple(self._environments(creators)))
-            self._payloads[key] = (self._ray.put(payload), (spec, creators))
+            self._payloads[key] = (self._ray.put(payload), (spec, creators))  # keeps ids unique
+            while len(self._payloads) > _KEPT_PAYLOADS:
+                self._payloads.pop(next(iter(self._payloads)))
         return self._payloads[key][0]
 
     def _pickled(self, spec: TrainableSpec) -> bytes:

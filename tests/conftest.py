@@ -1,0 +1,55 @@
+"""What all tests share: one Ray for the session, an empty home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tunerl.runtime.ray import RayRuntime
+
+# Ray itself, at import and at shutdown; nothing of ours is forgiven.
+RAY_WARNINGS = (
+    "ignore:.*:DeprecationWarning:ray.*",
+    "ignore:subprocess .* is still running:ResourceWarning",
+    "ignore:unclosed:ResourceWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in RAY_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing a test does reaches the home of the person who runs it."""
+    path = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("TUNERL_HOME", str(path))
+    monkeypatch.delenv("TUNERL_STORE_URL", raising=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray of two CPUs for the whole session; runtimes that come later connect to it."""
+    from tunerl.runtime.ray import RayRuntime
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        runtime = RayRuntime(num_cpus=2)
+    yield
+    runtime.shutdown()
+
+
+@pytest.fixture
+def ray_runtime(ray_cluster: None) -> Iterator[RayRuntime]:
+    """A runtime on the session's Ray; its actors end with the test."""
+    from tunerl.runtime.ray import RayRuntime
+
+    runtime = RayRuntime()
+    yield runtime
+    runtime.shutdown()

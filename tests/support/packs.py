@@ -1,0 +1,123 @@
+"""Trainables small enough to reason about, and the cases that every pack contract test runs on.
+
+A new kind of pack adds one line to `CASES`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tunerl import registry
+from tunerl.author import Checkpoint, Trainable, get_checkpoint, get_context, report
+from tunerl.trainable import Failure, Pack, TrainableSpec, fixed, vector
+from tunerl.trial import Metrics, ReplicaId
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trainable (registered name, class, function or spec) with a valid configuration.
+
+    `changed`: other values of vector fields, for `configure`. `wrong`: a configuration that is
+    refused, where the trainable declares its hyperparameters.
+    """
+
+    name: str
+    target: Any
+    config: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, Any] = field(default_factory=dict)
+    wrong: dict[str, Any] | None = None
+
+    @property
+    def spec(self) -> TrainableSpec:
+        return registry.trainable(self.target)
+
+    def open(self) -> Pack:
+        return self.spec.open(self.spec.resolve(self.config))
+
+    def join(self, pack: Pack, trial: int, seed: int, **more: Any) -> ReplicaId:
+        id = ReplicaId(trial, 0)
+        pack.join(id, self.spec.resolve(self.config), seed, **more)
+        return id
+
+
+def timeless(outcome: Metrics | Failure) -> Metrics:
+    """Metrics without what depends on the clock. Fails the test for a `Failure`."""
+    assert not isinstance(outcome, Failure), outcome.traceback
+    clocks = ("time", "per_second", "throughput")
+    return {k: v for k, v in outcome.items() if not any(word in k for word in clocks)}
+
+
+class Walk(Trainable):
+    """A random walk; saves a dict, generator and all."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        size: float = vector(1.0, "length of a step", low=0.0, high=10.0)
+        start: int = fixed(0, "where it begins", low=-5, high=5)
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.place = float(config.get("start", 0))
+        self.size = config.get("size", 1.0)
+        self.random = np.random.default_rng(self.seed)
+
+    def step(self) -> dict[str, Any]:
+        self.place += self.size * self.random.normal()
+        return {"env_runners": {"place": self.place}, "size": self.size}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any] | None:
+        return {"place": np.array([self.place]), "random": self.random.bit_generator.state}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.place = float(checkpoint["place"][0])
+        self.random.bit_generator.state = checkpoint["random"]
+
+
+class ResettableWalk(Walk):
+    """One that need not be built anew for another configuration."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+
+class FileWalk(Walk):
+    """One that saves files."""
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        path = Path(checkpoint_dir, "deep", "walk.json")
+        path.parent.mkdir()
+        path.write_text(json.dumps([self.place, self.random.bit_generator.state]))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        text = Path(checkpoint, "deep", "walk.json").read_text()
+        self.place, self.random.bit_generator.state = json.loads(text)
+
+
+def walk(config: dict[str, Any]) -> None:
+    """The same as a function."""
+    place, random = 0.0, np.random.default_rng(get_context().get_seed())
+    checkpoint = get_checkpoint()
+    if checkpoint is not None:
+        text = Path(checkpoint.path, "walk.json").read_text()
+        place, random.bit_generator.state = json.loads(text)
+    while True:
+        place += config["size"] * random.normal()
+        with TemporaryDirectory() as path:
+            Path(path, "walk.json").write_text(json.dumps([place, random.bit_generator.state]))
+            report({"place": place}, checkpoint=Checkpoint.from_directory(path))
+
+
+_WALK = {"size": 1.0, "start": 2}
+
+CASES = [
+    Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
+    Case("resettable", ResettableWalk, _WALK, {"size": 3.0, "start": 2}, {"sise": 1.0}),
+    Case("files", FileWalk, _WALK, {"size": 3.0, "start": 2}, {"size": "1"}),
+    Case("function", walk, {"size": 1.0}, {"size": 3.0}),
+]
