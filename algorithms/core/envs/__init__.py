@@ -7,21 +7,41 @@ is used only where it is asked for by name; so are processes (``async``).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from algorithms.core.envs.base import Creator, EnvState, PackEnvs, StepBatch, sub_seeds
+from algorithms.core.envs.base import (
+    Creator,
+    EnvState,
+    PackEnvs,
+    StepBatch,
+    check_num_envs,
+    sub_seeds,
+)
 from algorithms.core.envs.catalogue import BATCHED_IDS, batched
+from algorithms.core.envs.envpool import pool_envs
+from algorithms.core.envs.factory import EnvContext, Factory, resolve
+from algorithms.core.envs.local import LocalMember
+from algorithms.core.envs.members import MemberEnvs
+from algorithms.core.envs.probe import probe
+from algorithms.core.envs.processes import ProcessMember
+from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
+from tunerl import registry
 from tunerl.errors import InvalidConfig
 
 VECTORIZE_MODES = ("auto", "batched", "envpool", "sync", "async")
 
 __all__ = [
     "VECTORIZE_MODES",
+    "ActionCodec",
     "Creator",
+    "EnvContext",
     "EnvState",
+    "ObservationCodec",
     "PackEnvs",
     "StepBatch",
+    "check_spaces",
     "make",
     "sub_seeds",
 ]
@@ -42,12 +62,13 @@ def make(
     that breaks Gymnasium's rules, or a mode that cannot run it.
     """
     config = dict(env_config or {})
+    check_num_envs(num_envs)
     if vectorize_mode not in VECTORIZE_MODES:
         known = ", ".join(VECTORIZE_MODES)
         raise InvalidConfig(f"vectorize_mode must be one of {known}; got {vectorize_mode!r}")
-    creator = _registered(env) if isinstance(env, str) else env
-    if isinstance(env, str) and creator is None and vectorize_mode in ("auto", "batched"):
-        ours = batched(env, config, num_envs)
+    named = isinstance(env, str) and registry.environment(env) is None
+    if named and vectorize_mode in ("auto", "batched"):
+        ours = batched(str(env), config, num_envs)
         if ours is not None:
             return ours
     if vectorize_mode == "batched":
@@ -55,13 +76,15 @@ def make(
             f"vectorize_mode='batched' cannot run {env!r} with {config}: batched are "
             f"{', '.join(BATCHED_IDS)} with their own arguments; use vectorize_mode='auto'"
         )
-    raise NotImplementedError
+    if vectorize_mode == "envpool":
+        if not named:
+            raise InvalidConfig(f"vectorize_mode='envpool' takes EnvPool's tasks only, not {env!r}")
+        return pool_envs(str(env), config, num_envs)
+    return _one_by_one(resolve(env, config), num_envs, vectorize_mode)
 
 
-def _registered(name: str) -> Creator | None:
-    try:
-        from tunerl.registry import environment
-    except ImportError:
-        return None
-    creator: Creator | None = environment(name)
-    return creator
+def _one_by_one(factory: Factory, num_envs: int, vectorize_mode: str) -> PackEnvs:
+    kind = ProcessMember if vectorize_mode == "async" else LocalMember
+    observation_space, action_space = probe(factory)
+    start = functools.partial(kind, factory, num_envs)
+    return MemberEnvs(observation_space, action_space, num_envs, start)

@@ -1,0 +1,105 @@
+"""`Factory`: how one environment is made; resolves names, explains failures, can be sent away.
+
+Invariant: a factory that `probe` accepted makes environments that follow Gymnasium's rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from algorithms.core.envs.base import Creator
+from tunerl import registry
+from tunerl.errors import InvalidConfig
+
+_HARMLESS = (
+    r".*is out of date\. You should consider upgrading",  # the user chose the version
+    r".*Using the latest versioned environment",
+    r".*Box (low|high)'s precision lowered by casting",
+)
+
+
+class EnvContext(dict[str, Any]):
+    """A creator's configuration with RLlib's attributes.
+
+    `vector_index` counts a member's sub-environments. `worker_index` is always 0: which worker
+    and which row a member sits in must not change what it sees.
+    """
+
+    worker_index = 0
+    num_workers = 0
+    remote = False
+
+    def __init__(self, config: Mapping[str, Any], vector_index: int) -> None:
+        super().__init__(config)
+        self.vector_index = vector_index
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Makes one environment after another: from a creator, else from Gymnasium's `spec`."""
+
+    name: str
+    config: Mapping[str, Any]
+    creator: Creator | None = None
+    spec: Any = None
+
+    def __call__(self, vector_index: int = 0) -> gymnasium.Env[Any, Any]:
+        """One new environment; raises whatever making it raises."""
+        with harmless_warnings_ignored():
+            if self.creator is not None:
+                env: Any = self.creator(EnvContext(self.config, vector_index))
+                return env
+            if self.spec.id not in gymnasium.registry:  # registered in another process
+                gymnasium.registry[self.spec.id] = self.spec
+            # our own `probe` has done the checks, once instead of in each environment
+            options = {"disable_env_checker": True, **self.config}
+            made: gymnasium.Env[Any, Any] = gymnasium.make(self.spec.id, **options)
+            return made
+
+
+def resolve(env: str | Creator, config: Mapping[str, Any]) -> Factory:
+    """The factory of a registered name, a Gymnasium id, or a creator. Raises `InvalidConfig`."""
+    if not isinstance(env, str):
+        if not callable(env):
+            raise InvalidConfig(
+                f"an environment is a registered name, a Gymnasium id, or a function "
+                f"config -> Env; got {env!r}"
+            )
+        return Factory(getattr(env, "__qualname__", repr(env)), config, creator=env)
+    creator = registry.environment(env)
+    if creator is not None:
+        return Factory(env, config, creator=creator)
+    if ":" in env:
+        raise InvalidConfig(
+            f"environment {env!r} names a module to import; import it yourself, or register "
+            f"a creator with register_env, and use the id alone"
+        )
+    try:
+        with harmless_warnings_ignored():
+            return Factory(env, config, spec=gymnasium.spec(env))
+    except gymnasium.error.Error as error:
+        raise InvalidConfig(f"environment {env!r} is not known; {_hint(env)}") from error
+
+
+@contextlib.contextmanager
+def harmless_warnings_ignored() -> Iterator[None]:
+    """Within it, warnings that say nothing about the user's training are not shown."""
+    with warnings.catch_warnings():
+        for message in _HARMLESS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _hint(env_id: str) -> str:
+    known = sorted({*gymnasium.registry, *registry.environments()})
+    close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "give an id of gymnasium.registry, or a name given to register_env"
