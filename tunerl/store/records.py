@@ -55,7 +55,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class ResultRecord:
-    """One training iteration of one trial. `id` grows in the order of arrival within the experiment.
+    """One training iteration of one trial. `id` grows in order of arrival within the experiment.
 
     `replicas`: each replica's own metrics, by index, where there are several.
     """
@@ -72,7 +72,7 @@ class ResultRecord:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """A checkpoint of a trial (all its replicas at one iteration). `pins` > 0: must not be deleted."""
+    """A checkpoint of a trial (all its replicas at one iteration). `pins` > 0: never deleted."""
 
     trial: int
     iteration: int
@@ -136,6 +136,12 @@ class Tick:
 
     def __bool__(self) -> bool:
         return any(
-            (self.new_trials, self.results, self.changes, self.checkpoints, self.forgotten,
-             self.events)
+            (
+                self.new_trials,
+                self.results,
+                self.changes,
+                self.checkpoints,
+                self.forgotten,
+                self.events,
+            )
         )

@@ -1,0 +1,392 @@
+"""Writes one tick of the controller: results, and what was decided from them, in one transaction.
+
+Invariant: a tick is there as a whole or not at all, and once, however often it is delivered; a
+trial's summary always agrees with its results.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tunerl.errors import NotFound
+from tunerl.store.database import Database
+from tunerl.store.leases import fence
+from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
+from tunerl.store.tables import (
+    Kind,
+    attempts,
+    checkpoints,
+    events,
+    experiments,
+    join,
+    leases,
+    results,
+    split,
+    trials,
+)
+from tunerl.trial import Metrics, Status, check_transition
+
+STEPS = "num_env_steps_sampled_lifetime"
+TIME = "time_total_s"
+
+_DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_NEW_TRIALS = {name: make(trials).on_conflict_do_nothing() for name, make in _DIALECTS.items()}
+_COMMITTED = sa.select(leases.c.commit_id).where(leases.c.experiment_id == sa.bindparam("of"))
+_MODE = sa.select(experiments.c.mode).where(experiments.c.id == sa.bindparam("of"))
+_STANDING = (
+    "status",
+    "reason",
+    "attempt",
+    "failures",
+    "error",
+    "iteration",
+    "steps",
+    "time_total_s",
+    "objective",
+    "objective_kind",
+    "best_objective",
+    "best_objective_kind",
+    "best_iteration",
+    "started_at",
+    "ended_at",
+)
+_TOUCHED = sa.select(trials.c.number, *(trials.c[name] for name in _STANDING)).where(
+    trials.c.experiment_id == sa.bindparam("of"),
+    trials.c.number.in_(sa.bindparam("numbers", expanding=True)),
+)
+_ONE_TRIAL = (trials.c.experiment_id == sa.bindparam("of"), trials.c.number == sa.bindparam("n"))
+_UPDATE = (
+    trials.update().where(*_ONE_TRIAL).values({name: sa.bindparam(name) for name in _STANDING})
+)
+_CONFIGURE = trials.update().where(*_ONE_TRIAL).values(config=sa.bindparam("config"))
+_ALREADY = sa.select(results.c.trial, results.c.iteration).where(
+    results.c.experiment_id == sa.bindparam("of"),
+    results.c.trial.in_(sa.bindparam("numbers", expanding=True)),
+    results.c.iteration.in_(sa.bindparam("iterations", expanding=True)),
+)
+_END_ATTEMPT = (
+    attempts.update()
+    .where(
+        attempts.c.experiment_id == sa.bindparam("of"),
+        attempts.c.trial == sa.bindparam("n"),
+        attempts.c.attempt == sa.bindparam("a"),
+        attempts.c.ended_at.is_(None),
+    )
+    .values(
+        status=sa.bindparam("status"),
+        reason=sa.bindparam("reason"),
+        error=sa.bindparam("error"),
+        ended_at=sa.bindparam("now"),
+    )
+)
+_FORGET = checkpoints.delete().where(
+    checkpoints.c.experiment_id == sa.bindparam("of"), checkpoints.c.uri == sa.bindparam("gone")
+)
+
+
+def _keep_attempt(make: Any) -> Any:
+    row = make(attempts)
+    names = ("owner", "status", "reason", "started_at", "ended_at", "error")
+    return row.on_conflict_do_update(
+        index_elements=["experiment_id", "trial", "attempt"],
+        set_={name: row.excluded[name] for name in names},
+    )
+
+
+def _keep_checkpoint(make: Any) -> Any:
+    row = make(checkpoints)
+    names = ("uri", "size", "sha256", "score", "score_kind", "created_at")
+    return row.on_conflict_do_update(
+        index_elements=["experiment_id", "trial", "iteration"],
+        set_={name: row.excluded[name] for name in names},
+    )
+
+
+_NEW_ATTEMPTS = {name: _keep_attempt(make) for name, make in _DIALECTS.items()}
+_NEW_CHECKPOINTS = {name: _keep_checkpoint(make) for name, make in _DIALECTS.items()}
+
+
+class Commits:
+    """Part of `Store`: needs a `Database`."""
+
+    _database: Database
+    _modes: dict[str, str | None]
+
+    def commit(self, lease: Lease, tick: Tick) -> None:
+        """Write a tick, in the order of its fields.
+
+        A trial or (trial, iteration) that is already there is left as it is. Raises `Fenced` for
+        a lease that has passed on, `IllegalTransition`, `NotFound` for a trial that was never
+        created; then nothing of the tick is written.
+        """
+        write = secrets.token_hex(8)
+        tries = 0
+
+        def work(connection: sa.Connection) -> None:
+            nonlocal tries
+            tries += 1
+            of = {"of": lease.experiment_id}
+            if tries > 1 and connection.scalar(_COMMITTED, of) == write:
+                return  # the try before did it, only its answer was lost
+            fence(connection, lease, write)
+            if lease.experiment_id not in self._modes:
+                self._modes[lease.experiment_id] = connection.scalar(_MODE, of)
+            _Writing(connection, lease, self._modes[lease.experiment_id]).write(tick)
+
+        self._database.write(work)
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A trial's row while a tick is applied to it."""
+
+    status: str
+    reason: str | None
+    attempt: int
+    failures: int
+    error: str | None
+    iteration: int
+    steps: int
+    time_total_s: float
+    objective: float | None
+    objective_kind: int
+    best_objective: float | None
+    best_objective_kind: int
+    best_iteration: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    def columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _STANDING}
+
+    def add(self, result: ResultRecord, mode: str | None) -> None:
+        """Take a new result into the summary."""
+        if result.iteration > self.iteration:
+            self.iteration = result.iteration
+            self.steps = count(result.metrics, STEPS)
+            self.time_total_s = number(result.metrics, TIME)
+            self.objective, self.objective_kind = split(result.objective)
+        best = join(self.best_objective, self.best_objective_kind)
+        if better(result.objective, best, mode):
+            self.best_objective, self.best_objective_kind = split(result.objective)
+            self.best_iteration = result.iteration
+
+    def change(self, change: Change, now: datetime) -> bool:
+        """Take over a change; whether the status is another one now."""
+        status, old = Status(change.status), Status(self.status)
+        if status is not old:
+            check_transition(old, status)
+            self.status, self.reason = status.value, None
+            self.ended_at = now if status.finished else None
+            if status is Status.RUNNING and self.started_at is None:
+                self.started_at = now
+        if change.reason is not None:
+            self.reason = change.reason.value
+        if change.attempt is not None:
+            self.attempt = change.attempt
+        if change.failures is not None:
+            self.failures = change.failures
+        if change.error is not None:
+            self.error = clean(change.error) or None
+        return status is not old
+
+
+class _Writing:
+    """One tick under way in one transaction."""
+
+    def __init__(self, connection: sa.Connection, lease: Lease, mode: str | None) -> None:
+        self.connection, self.lease, self.mode = connection, lease, mode
+        self.id = lease.experiment_id
+        self.now = datetime.now(UTC)
+        self.dialect = connection.dialect.name
+
+    def write(self, tick: Tick) -> None:
+        self.new_trials(tick.new_trials)
+        touched = {result.trial for result in tick.results}
+        touched |= {change.trial for change in tick.changes}
+        touched |= {checkpoint.trial for checkpoint in tick.checkpoints}
+        rows = self.standings(touched)
+        self.results(tick.results, rows)
+        self.changes(tick.changes, rows)
+        moved = {result.trial for result in tick.results}
+        moved |= {change.trial for change in tick.changes}
+        self.many(_UPDATE, ({"of": self.id, "n": n, **rows[n].columns()} for n in sorted(moved)))
+        self.checkpoints(tick.checkpoints)
+        self.many(_FORGET, ({"of": self.id, "gone": uri} for uri in tick.forgotten))
+        self.events(tick.events)
+
+    def many(self, statement: sa.Executable, rows: Iterable[dict[str, Any]]) -> None:
+        if rows := list(rows):
+            self.connection.execute(statement, rows)
+
+    def new_trials(self, new: Sequence[tuple[int, dict[str, Any], tuple[int, ...]]]) -> None:
+        self.many(
+            _NEW_TRIALS[self.dialect],
+            (
+                {
+                    "experiment_id": self.id,
+                    "number": number,
+                    "status": Status.PENDING.value,
+                    "attempt": 0,
+                    "failures": 0,
+                    "num_seeds": len(seeds),
+                    "iteration": 0,
+                    "steps": 0,
+                    "time_total_s": 0.0,
+                    "objective_kind": Kind.NONE.value,
+                    "best_objective_kind": Kind.NONE.value,
+                    "created_at": self.now,
+                    "seeds": list(seeds),
+                    "config": config,
+                }
+                for number, config, seeds in new
+            ),
+        )
+
+    def standings(self, touched: set[int]) -> dict[int, _Standing]:
+        if not touched:
+            return {}
+        found = self.connection.execute(_TOUCHED, {"of": self.id, "numbers": sorted(touched)})
+        rows = {row[0]: _Standing(*row[1:]) for row in found}
+        if missing := touched - rows.keys():
+            raise NotFound(f"experiment {self.id} has no trial {sorted(missing)[0]}")
+        return rows
+
+    def results(self, new: Sequence[ResultRecord], rows: dict[int, _Standing]) -> None:
+        late = [result for result in new if result.iteration <= rows[result.trial].iteration]
+        seen: set[tuple[int, int]] = set()
+        if late:
+            numbers = sorted({result.trial for result in late})
+            iterations = sorted({result.iteration for result in late})
+            at = {"of": self.id, "numbers": numbers, "iterations": iterations}
+            seen = {(row[0], row[1]) for row in self.connection.execute(_ALREADY, at)}
+        fresh = []
+        for result in new:
+            if (result.trial, result.iteration) not in seen:
+                seen.add((result.trial, result.iteration))
+                rows[result.trial].add(result, self.mode)
+                fresh.append(self.result(result))
+        self.many(results.insert(), fresh)
+
+    def result(self, result: ResultRecord) -> dict[str, Any]:
+        objective, kind = split(result.objective)
+        return {
+            "experiment_id": self.id,
+            "trial": result.trial,
+            "iteration": result.iteration,
+            "attempt": result.attempt,
+            "steps": count(result.metrics, STEPS),
+            "objective": objective,
+            "objective_kind": kind,
+            "created_at": result.created_at or self.now,
+            "metrics": result.metrics,
+            "replicas": result.replicas or None,
+        }
+
+    def changes(self, changes: Sequence[Change], rows: dict[int, _Standing]) -> None:
+        configs = {}
+        for change in changes:
+            row = rows[change.trial]
+            moved = row.change(change, self.now)
+            if moved and row.status != Status.RUNNING:
+                self.end_attempt(change.trial, row)
+            if change.attempt is not None:
+                self.new_attempt(change.trial, row)
+            if change.config is not None:
+                configs[change.trial] = change.config
+        at = ({"of": self.id, "n": number, "config": config} for number, config in configs.items())
+        self.many(_CONFIGURE, at)
+
+    def end_attempt(self, trial: int, row: _Standing) -> None:
+        at = {"of": self.id, "n": trial, "a": row.attempt, "now": self.now}
+        ended = {"status": row.status, "reason": row.reason, "error": row.error}
+        self.connection.execute(_END_ATTEMPT, {**at, **ended})
+
+    def new_attempt(self, trial: int, row: _Standing) -> None:
+        running = row.status == Status.RUNNING
+        self.connection.execute(
+            _NEW_ATTEMPTS[self.dialect],
+            {
+                "experiment_id": self.id,
+                "trial": trial,
+                "attempt": row.attempt,
+                "owner": self.lease.owner,
+                "status": row.status,
+                "reason": row.reason,
+                "started_at": self.now,
+                "ended_at": None if running else self.now,
+                "error": None if running else row.error,
+            },
+        )
+
+    def checkpoints(self, new: Sequence[CheckpointRecord]) -> None:
+        rows = []
+        for checkpoint in new:
+            score, kind = split(checkpoint.score)
+            rows.append(
+                {
+                    "experiment_id": self.id,
+                    "trial": checkpoint.trial,
+                    "iteration": checkpoint.iteration,
+                    "uri": checkpoint.uri,
+                    "size": checkpoint.size,
+                    "sha256": checkpoint.sha256,
+                    "score": score,
+                    "score_kind": kind,
+                    "pins": checkpoint.pins,
+                    "created_at": checkpoint.created_at or self.now,
+                }
+            )
+        self.many(_NEW_CHECKPOINTS[self.dialect], rows)
+
+    def events(self, new: Sequence[Event]) -> None:
+        rows = []
+        for event in new:
+            rows.append(
+                {
+                    "experiment_id": self.id,
+                    "trial": event.trial,
+                    "kind": event.kind,
+                    "message": clean(event.message),
+                    "created_at": event.created_at or self.now,
+                    "data": event.data,
+                }
+            )
+        self.many(events.insert(), rows)
+
+
+def better(value: float | None, than: float | None, mode: str | None) -> bool:
+    """Whether `value` beats `than` under `mode`; NaN beats only None, None beats nothing."""
+    if value is None or mode is None:
+        return False
+    if than is None:
+        return True
+    if math.isnan(value) or math.isnan(than):
+        return math.isnan(than) and not math.isnan(value)
+    return value > than if mode == "max" else value < than
+
+
+def number(metrics: Metrics, name: str) -> float:
+    """A finite number among `metrics`, else 0."""
+    value = metrics.get(name)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return 0.0
+
+
+def count(metrics: Metrics, name: str) -> int:
+    """A whole number among `metrics`, rounded, else 0."""
+    return round(number(metrics, name))
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogate."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

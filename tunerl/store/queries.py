@@ -1,0 +1,333 @@
+"""What the store tells of an experiment's trials, results, curves and events. Reads only.
+
+Invariant: nothing here scans more rows than it returns, beyond the trials of one experiment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunerl.errors import InvalidInput, NotFound, nearest
+from tunerl.store.curves import keep
+from tunerl.store.database import Database
+from tunerl.store.experiments import require
+from tunerl.store.records import Event, ResultRecord, TrialRecord
+from tunerl.store.tables import Kind, events, experiments, join, results, trials
+from tunerl.trial import Reason, Status
+
+_LAST, _BEST = results.alias("last"), results.alias("best")
+
+
+def _joined() -> sa.Select[Any]:
+    tables = trials
+    for alias, iteration in ((_LAST, trials.c.iteration), (_BEST, trials.c.best_iteration)):
+        tables = tables.outerjoin(  # type: ignore[assignment]
+            alias,
+            sa.and_(
+                alias.c.experiment_id == trials.c.experiment_id,
+                alias.c.trial == trials.c.number,
+                alias.c.iteration == iteration,
+            ),
+        )
+    last, best = _LAST.c.metrics.label("last"), _BEST.c.metrics.label("best")
+    return sa.select(trials, last, best).select_from(tables)
+
+
+_TRIALS = _joined()
+_SORTS = {
+    "number": trials.c.number,
+    "status": trials.c.status,
+    "iteration": trials.c.iteration,
+    "steps": trials.c.steps,
+    "time_total_s": trials.c.time_total_s,
+    "attempt": trials.c.attempt,
+    "failures": trials.c.failures,
+    "objective": trials.c.objective,
+    "best_objective": trials.c.best_objective,
+    "created_at": trials.c.created_at,
+    "started_at": trials.c.started_at,
+    "ended_at": trials.c.ended_at,
+}
+_KINDS = {"objective": trials.c.objective_kind, "best_objective": trials.c.best_objective_kind}
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order of trials: by `rank`, then `value` in the direction asked for, then number."""
+
+    rank: sa.ColumnElement[int]
+    value: sa.ColumnElement[Any]
+    descending: bool
+
+    def order(self) -> tuple[sa.ColumnElement[Any], ...]:
+        value = self.value.desc() if self.descending else self.value.asc()
+        return (self.rank, value, trials.c.number)
+
+    def behind(self, rank: int, value: Any, number: int) -> sa.ColumnElement[bool]:
+        """Rows that follow the one with this place."""
+        here = sa.and_(self.rank == rank, self.value == value, trials.c.number > number)
+        further = self.value < value if self.descending else self.value > value
+        same_rank = sa.and_(self.rank == rank, further) if value is not None else sa.false()
+        if value is None:
+            here = sa.and_(self.rank == rank, trials.c.number > number)
+        return sa.or_(self.rank > rank, same_rank, here)
+
+
+def sort_of(name: str, descending: bool, mode: str | None) -> Sort:
+    """The order called `name`. NaN is worse than any number under `mode`; nothing comes last."""
+    if name not in _SORTS:
+        raise InvalidInput(f"trials cannot be sorted by {name!r}; {nearest(name, _SORTS)}")
+    column = _SORTS[name]
+    missing = sa.case((column.is_(None), 2), else_=0)
+    if name in _KINDS:
+        best_first = descending == (mode != "min")
+        missing = sa.case(
+            (_KINDS[name] == Kind.NAN.value, 1 if best_first else -1),
+            (_KINDS[name] == Kind.NONE.value, 2),
+            else_=0,
+        )
+    return Sort(missing, column, descending)
+
+
+class Queries:
+    """Part of `Store`: needs a `Database`."""
+
+    _database: Database
+
+    def trials(
+        self,
+        id: str,
+        *,
+        sort: str = "number",
+        descending: bool = False,
+        limit: int | None = None,
+        after: int = 0,
+        status: str | None = None,
+    ) -> list[TrialRecord]:
+        """Trials of an experiment in the order of `sort`, ties by number.
+
+        `after` is the cursor of a page: 0 for the first, then one more than the number of the last
+        trial of the page before (whatever the order). By objective, NaN is worse than any number;
+        trials without a value come last both ways. Raises `NotFound`, `InvalidInput`.
+        """
+        if limit is not None and limit < 1:
+            raise InvalidInput(f"limit={limit}; it must be at least 1")
+        if status is not None and status not in [entry.value for entry in Status]:
+            raise InvalidInput(
+                f"no trial status {status!r}; {nearest(status, [entry.value for entry in Status])}"
+            )
+
+        def work(connection: sa.Connection) -> list[TrialRecord]:
+            mode = _mode(connection, id) if sort in _KINDS else None
+            order = sort_of(sort, descending, mode)
+            query = _TRIALS.where(trials.c.experiment_id == id).order_by(*order.order())
+            if status is not None:
+                query = query.where(trials.c.status == str(status))
+            if after:
+                query = query.where(_behind(connection, id, order, after - 1))
+            rows = connection.execute(query.limit(limit)).all()
+            if not rows:
+                require(connection, id)
+            return [_trial(row) for row in rows]
+
+        return self._database.read(work)
+
+    def trial(self, id: str, number: int) -> TrialRecord:
+        """One trial. Raises `NotFound`."""
+
+        def work(connection: sa.Connection) -> TrialRecord:
+            where = (trials.c.experiment_id == id, trials.c.number == number)
+            row = connection.execute(_TRIALS.where(*where)).first()
+            if row is None:
+                require(connection, id)
+                raise NotFound(f"experiment {id} has no trial {number}")
+            return _trial(row)
+
+        return self._database.read(work)
+
+    def results(
+        self, id: str, *, trial: int | None = None, after: int = 0, limit: int | None = None
+    ) -> list[ResultRecord]:
+        """Results in the order of their arrival; `after`: the id of the last one already seen.
+
+        Raises `NotFound`.
+        """
+        query = (
+            sa.select(results)
+            .where(results.c.experiment_id == id, results.c.id > after)
+            .order_by(results.c.id)
+            .limit(limit)
+        )
+        if trial is not None:
+            query = query.where(results.c.trial == trial)
+
+        def work(connection: sa.Connection) -> list[ResultRecord]:
+            rows = connection.execute(query).all()
+            if not rows:
+                require(connection, id)
+            return [_result(row) for row in rows]
+
+        return self._database.read(work)
+
+    def curve(
+        self, id: str, trial: int, metric: str, max_points: int = 500
+    ) -> list[dict[str, Any]]:
+        """One metric of one trial over its iterations, thinned out with its extremes kept.
+
+        Points ``{"iteration", "steps", "value", "replicas"}``; at most `max_points` and never more
+        than 2000. `replicas`: each replica's value (None where it has none), empty for a single
+        one. Results without a number under that name are left out. Raises `NotFound`.
+        """
+        if max_points < 1:
+            raise InvalidInput(f"max_points={max_points}; it must be at least 1")
+        where = (results.c.experiment_id == id, results.c.trial == trial)
+        columns = (results.c.id, results.c.iteration, results.c.steps, results.c.metrics[metric])
+        query = sa.select(*columns).where(*where).order_by(results.c.iteration)
+
+        def work(connection: sa.Connection) -> list[dict[str, Any]]:
+            rows = [row for row in connection.execute(query).all() if _is_number(row[3])]
+            if not rows:
+                self._require_trial(connection, id, trial)
+            kept = [rows[index] for index in keep([row[3] for row in rows], max_points)]
+            chosen = sa.select(results.c.id, results.c.replicas)
+            chosen = chosen.where(results.c.id.in_([row[0] for row in kept]))
+            replicas = {row[0]: row[1] or [] for row in connection.execute(chosen)}
+            return [
+                {
+                    "iteration": iteration,
+                    "steps": steps,
+                    "value": value,
+                    "replicas": [_value(entry, metric) for entry in replicas[id]],
+                }
+                for id, iteration, steps, value in kept
+            ]
+
+        return self._database.read(work)
+
+    def _require_trial(self, connection: sa.Connection, id: str, number: int) -> None:
+        where = (trials.c.experiment_id == id, trials.c.number == number)
+        if connection.scalar(sa.select(trials.c.number).where(*where)) is None:
+            require(connection, id)
+            raise NotFound(f"experiment {id} has no trial {number}")
+
+    def events(self, id: str, after: int = 0, limit: int = 200) -> list[Event]:
+        """What happened, in order; `after`: the id of the last event seen. Raises `NotFound`."""
+        query = (
+            sa.select(events)
+            .where(events.c.experiment_id == id, events.c.id > after)
+            .order_by(events.c.id)
+            .limit(limit)
+        )
+
+        def work(connection: sa.Connection) -> list[Event]:
+            rows = connection.execute(query).all()
+            if not rows:
+                require(connection, id)
+            return [
+                Event(row.kind, row.message, row.trial, row.data, row.id, row.created_at)
+                for row in rows
+            ]
+
+        return self._database.read(work)
+
+    def best(self, id: str) -> TrialRecord | None:
+        """The trial with the best objective of all its results; ties go to the lower number.
+
+        Trials in ERROR and those that never reported a number do not count. Raises `NotFound`.
+        """
+
+        def work(connection: sa.Connection) -> TrialRecord | None:
+            value = trials.c.best_objective
+            order = value.asc() if _mode(connection, id) == "min" else value.desc()
+            where = (
+                trials.c.experiment_id == id,
+                trials.c.best_objective_kind == Kind.NUMBER.value,
+                trials.c.status != Status.ERROR.value,
+            )
+            query = _TRIALS.where(*where).order_by(order, trials.c.number).limit(1)
+            row = connection.execute(query).first()
+            return None if row is None else _trial(row)
+
+        return self._database.read(work)
+
+    def counts(self, id: str) -> dict[str, int]:
+        """Trials by status. Raises `NotFound`."""
+        return self._database.read(lambda connection: require(connection, id).counts)
+
+    def steps(self, id: str) -> int:
+        """Environment steps over all trials and replicas. Raises `NotFound`."""
+
+        def work(connection: sa.Connection) -> int:
+            require(connection, id)
+            total = sa.func.sum(trials.c.steps * trials.c.num_seeds)
+            return int(connection.scalar(sa.select(total).where(trials.c.experiment_id == id)) or 0)
+
+        return self._database.read(work)
+
+
+def _mode(connection: sa.Connection, id: str) -> str | None:
+    row = connection.execute(sa.select(experiments.c.mode).where(experiments.c.id == id)).first()
+    if row is None:
+        raise NotFound(f"no experiment {id!r}")
+    mode: str | None = row.mode
+    return mode
+
+
+def _behind(connection: sa.Connection, id: str, order: Sort, number: int) -> sa.ColumnElement[bool]:
+    if order.value is trials.c.number:
+        return trials.c.number < number if order.descending else trials.c.number > number
+    where = (trials.c.experiment_id == id, trials.c.number == number)
+    row = connection.execute(sa.select(order.rank, order.value).where(*where)).first()
+    if row is None:
+        raise InvalidInput(f"after={number + 1} is no cursor: there is no trial {number}")
+    return order.behind(row[0], row[1], number)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _value(metrics: dict[str, Any], metric: str) -> float | None:
+    value = metrics.get(metric)
+    return value if isinstance(value, int | float) and _is_number(value) else None
+
+
+def _result(row: Any) -> ResultRecord:
+    return ResultRecord(
+        trial=row.trial,
+        iteration=row.iteration,
+        attempt=row.attempt,
+        metrics=row.metrics,
+        objective=join(row.objective, row.objective_kind),
+        replicas=row.replicas or [],
+        id=row.id,
+        created_at=row.created_at,
+    )
+
+
+def _trial(row: Any) -> TrialRecord:
+    return TrialRecord(
+        experiment_id=row.experiment_id,
+        number=row.number,
+        config=row.config,
+        seeds=tuple(row.seeds),
+        status=Status(row.status),
+        reason=None if row.reason is None else Reason(row.reason),
+        attempt=row.attempt,
+        failures=row.failures,
+        error=row.error,
+        iteration=row.iteration,
+        steps=row.steps,
+        time_total_s=row.time_total_s,
+        objective=join(row.objective, row.objective_kind),
+        best_objective=join(row.best_objective, row.best_objective_kind),
+        best_iteration=row.best_iteration,
+        last=row.last or {},
+        best=row.best or {},
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
