@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunerl.author import Checkpoint, Session, Trainable, running
+from tunerl.author import Trainable
 from tunerl.directories import Arrays, pack_files
 from tunerl.errors import MetricError, TrainableError
 from tunerl.metrics import flatten
+from tunerl.session import Checkpoint, Session, running
 from tunerl.trainable import State
 from tunerl.trial import Config, Metrics
 

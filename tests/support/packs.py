@@ -15,7 +15,7 @@ import numpy as np
 
 from tunerl import registry
 from tunerl.author import Checkpoint, Trainable, get_checkpoint, get_context, report
-from tunerl.trainable import Failure, Pack, TrainableSpec, fixed, vector
+from tunerl.trainable import Failure, Pack, State, TrainableSpec, fixed, vector
 from tunerl.trial import Metrics, ReplicaId
 
 
@@ -113,11 +113,66 @@ def walk(config: dict[str, Any]) -> None:
             report({"place": place}, checkpoint=Checkpoint.from_directory(path))
 
 
+class Crowd(Pack):
+    """Up to four walks in one pack. One whose `size` is 9 raises; 8 breaks the whole pack."""
+
+    capacity = 4
+
+    def __init__(self, spec: TrainableSpec) -> None:
+        self.spec = spec
+        self.solos: dict[ReplicaId, Pack] = {}
+
+    def join(
+        self, id: ReplicaId, config: dict[str, Any], seed: int, state: State | None = None
+    ) -> None:
+        if id in self.solos or len(self.solos) == self.capacity:
+            raise ValueError(f"{id} cannot join")
+        solo = registry.trainable(Walk).open(config)
+        solo.join(id, self.spec.resolve(config), seed, state)
+        self.solos[id] = solo
+
+    def leave(self, id: ReplicaId) -> None:
+        self.solos.pop(id).leave(id)
+
+    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+        found: dict[ReplicaId, Metrics | Failure] = {}
+        for id, solo in list(self.solos.items()):
+            outcome = solo.step()[id]
+            assert isinstance(outcome, dict)
+            if outcome["size"] == 8:
+                raise RuntimeError("all of us")
+            found[id] = outcome if outcome["size"] != 9 else Failure("RuntimeError: one of us")
+            if outcome["size"] == 9:
+                self.leave(id)
+        return found
+
+    def read(self, id: ReplicaId) -> State:
+        return self.solos[id].read(id)
+
+    def write(self, id: ReplicaId, state: State) -> None:
+        self.solos[id].write(id, state)
+
+    def configure(self, id: ReplicaId, config: dict[str, Any]) -> None:
+        self.solos[id].configure(id, config)
+
+
+class CrowdSpec(registry.AuthorSpec):
+    def __init__(self) -> None:
+        super().__init__(Walk, "crowd")
+
+    def capacity(self, config: dict[str, Any]) -> int:
+        return Crowd.capacity
+
+    def open(self, config: dict[str, Any]) -> Pack:
+        return Crowd(self)
+
+
 _WALK = {"size": 1.0, "start": 2}
 
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
     Case("resettable", ResettableWalk, _WALK, {"size": 3.0, "start": 2}, {"sise": 1.0}),
     Case("files", FileWalk, _WALK, {"size": 3.0, "start": 2}, {"size": "1"}),
+    Case("crowd", CrowdSpec(), _WALK, {"size": 3.0, "start": 2}, {"start": 0.5}),
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
 ]
