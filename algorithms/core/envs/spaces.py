@@ -70,7 +70,7 @@ def _parts(space: Any) -> list[gymnasium.Space[Any]]:
 
 
 class ObservationCodec:
-    """Observations ``[..., *obs]`` to float32 vectors ``[..., size]``, as Gymnasium flattens them.
+    """Observations ``[..., *obs]`` to float32 vectors ``[..., D]``, as Gymnasium flattens them.
 
     Box: its elements. Discrete: one-hot (`start` counts as the first). MultiDiscrete: a one-hot
     for each element. MultiBinary: its bits. Dict and Tuple: their parts one after the other, from
@@ -82,15 +82,10 @@ class ObservationCodec:
         self._parts = (
             [ObservationCodec(part) for part in _parts(space)] if is_composite(space) else []
         )
-        self.size: int = int(spaces.flatdim(space))
-
-    @property
-    def D(self) -> int:  # noqa: N802
-        """The length of a vector."""
-        return self.size
+        self.D: int = int(spaces.flatdim(space))
 
     def encode(self, obs: Any) -> NDArray[np.float32]:
-        """Float32 ``[..., size]``; may share memory with `obs`."""
+        """Float32 ``[..., D]``; may share memory with `obs`."""
         if self._parts and isinstance(obs, dict | tuple | list):
             values = [obs[key] for key in self.space.spaces] if isinstance(obs, dict) else obs
             pairs = zip(self._parts, values, strict=True)
@@ -104,20 +99,21 @@ class ObservationCodec:
         if isinstance(self.space, spaces.MultiDiscrete):
             return self._encode_multi(array)
         lead = array.shape[: array.ndim - len(self.space.shape or ())]
-        flat: NDArray[np.float32] = array.reshape(*lead, self.size).astype(np.float32, copy=False)
+        flat: NDArray[np.float32] = array.reshape(*lead, self.D).astype(np.float32, copy=False)
         return flat
 
     def _encode_multi(self, array: Array) -> NDArray[np.float32]:
-        counts = np.asarray(self.space.nvec)
+        counts: Array = np.asarray(self.space.nvec)
         lead = array.shape[: array.ndim - counts.ndim]
-        columns = (array - self.space.start).reshape(*lead, counts.size)
+        columns: Array = (array - self.space.start).reshape(*lead, counts.size)
         hot = [one_hot(columns[..., i], int(n)) for i, n in enumerate(counts.ravel())]
         return np.concatenate(hot, axis=-1)
 
 
 def one_hot(index: Array, count: int) -> NDArray[np.float32]:
     """Float32 ``[..., count]`` of integers ``[...]`` from 0."""
-    return (index[..., None] == np.arange(count)).astype(np.float32)
+    hot: NDArray[np.float32] = (index[..., None] == np.arange(count)).astype(np.float32)
+    return hot
 
 
 class ActionCodec:
