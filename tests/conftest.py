@@ -11,18 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from tunerl.runtime.ray import RayRuntime
 
-# Ray itself, at import and at shutdown; nothing of ours is forgiven.
-RAY_WARNINGS = (
-    "ignore:.*:DeprecationWarning:ray.*",
-    "ignore:subprocess .* is still running:ResourceWarning",
-    "ignore:unclosed:ResourceWarning",
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for line in RAY_WARNINGS:
-        config.addinivalue_line("filterwarnings", line)
-
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
