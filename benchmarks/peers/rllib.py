@@ -89,14 +89,14 @@ def sweep(job: dict[str, Any]) -> dict[str, Any]:
             ),
             run_config=tune.RunConfig(storage_path=storage, stop={STEPS: job["steps"]}, verbose=0),
         ).fit()
-        seconds = time.time() - begin
+        span = time.time() - begin
         if grid.errors:
             raise grid.errors[0]
         trials = [trial_record(result.metrics_dataframe, result.config) for result in grid]
     for point in points:
         if point not in [trial["sampled"] for trial in trials]:
             raise RuntimeError(f"Ray Tune did not run {point}")
-    return {"seconds": seconds, "trials": trials}
+    return {"span": span, "trials": trials}
 
 
 def trial_record(frame: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,9 @@ def alone(job: dict[str, Any]) -> dict[str, Any]:
     """One agent, no Tune: the loop of a user's script."""
     begin = time.time()
     algorithm = config_of(job["env"], job["configs"][0], job["seed"]).build_algo()
-    steps, times, result = [], [], {}
+    steps: list[float] = []
+    times: list[float] = []
+    result: dict[str, Any] = {}
     while not steps or steps[-1] < job["steps"]:
         result = algorithm.train()
         steps.append(result[STEPS])
@@ -127,7 +129,7 @@ def alone(job: dict[str, Any]) -> dict[str, Any]:
         "steady_s": times[-1] - times[0],
         "return": result["env_runners"]["episode_return_mean"],
     }
-    return {"seconds": time.time() - begin, "trials": [trial]}
+    return {"span": time.time() - begin, "trials": [trial]}
 
 
 def main(job_path: str, out_path: str) -> None:
