@@ -13,7 +13,7 @@ from tests.support.packs import CrowdSpec, Walk, timeless
 from tunerl import checkpoints
 from tunerl.errors import StorageFull
 from tunerl.registry import trainable
-from tunerl.runtime.base import Configure, Copy, Join, Leave, Save, Step
+from tunerl.runtime.base import Configure, Copy, Join, Leave, Order, Save, Step
 from tunerl.runtime.host import PackHost
 from tunerl.trial import ReplicaId
 
@@ -51,7 +51,7 @@ def test_a_member_that_fails_does_not_disturb_the_others(host: PackHost) -> None
 
 
 def test_a_join_that_fails_is_passed_over_afterwards(host: PackHost, tmp_path: Path) -> None:
-    orders = [join(A, 99.0), join(B), Step(), Save(A, uri(tmp_path, 1)), Leave(A)]
+    orders: list[Order] = [join(A, 99.0), join(B), Step(), Save(A, uri(tmp_path, 1)), Leave(A)]
     report = host.execute("p", orders)
     assert list(report.failures) == [A]
     assert "99.0 is out of range" in report.failures[A].error
@@ -142,7 +142,7 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before_or_to_scratch(
     host.execute("p", [join(A), Step(), Save(A, uri(tmp_path, 1))])
     host.execute("p", [Step(), Save(A, uri(tmp_path, 2))])
     (Path(uri(tmp_path, 2)) / "state.safetensors").write_bytes(b"broken")
-    orders = [join(A, checkpoint=uri(tmp_path, 2)), Step()]
+    orders: list[Order] = [join(A, checkpoint=uri(tmp_path, 2)), Step()]
     report = PackHost(CrowdSpec(), {}).execute("p", orders)
     assert report.fell_back == {A: uri(tmp_path, 1)}
     assert report.results[A]["training_iteration"] == 2

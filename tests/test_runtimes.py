@@ -248,6 +248,12 @@ def test_a_trainable_that_cannot_travel_is_refused(ray_runtime: RayRuntime) -> N
         ray_runtime.open("p", trainable(with_parameters(Probe, lock=threading.Lock())), {})
 
 
+def test_a_configuration_that_cannot_travel_is_refused(ray_runtime: RayRuntime) -> None:
+    with pytest.raises(InvalidSpec, match="a configuration of 'Probe' cannot be sent"):
+        ray_runtime.open("p", trainable(Probe), {"lock": threading.Lock()})
+    ray_runtime.open("p", trainable(Probe), {})
+
+
 class Untold:
     """Comes apart when it arrives."""
 

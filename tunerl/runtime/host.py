@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +176,8 @@ class PackHost:
         report.results.pop(id, None)
         if self._members.pop(id, None) is not None and self._pack is not None:
             pack = self._pack
-            _quietly(lambda: pack.leave(id), f"replica {id} leaving")
+            gone = (KeyError,)  # what failed may have left by itself
+            _quietly(lambda: pack.leave(id), f"replica {id} leaving", gone)
 
     def _member(self, id: ReplicaId) -> _Clock:
         if id not in self._members:
@@ -184,13 +185,16 @@ class PackHost:
         return self._members[id]
 
 
-def _quietly(call: object, what: str) -> None:
-    """Call user code whose failure changes nothing any more."""
-    assert callable(call)
+def _quietly(
+    call: Callable[[], None], what: str, expected: tuple[type[Exception], ...] = ()
+) -> None:
+    """Call user code whose failure changes nothing any more; only the unexpected is logged."""
     try:
         call()
     except KeyboardInterrupt:
         raise
+    except expected:
+        pass
     except BaseException:
         log.warning("%s raised", what, exc_info=True)
 

@@ -172,8 +172,14 @@ class RayRuntime(Runtime):
                 self._kill(other)
             self._idle.clear()
             seat = self._start(key, payload)
+        try:
+            seat.actor.open.remote(pack, payload, config)
+        except Exception as error:
+            self._kill(seat)
+            raise InvalidSpec(
+                f"a configuration of {spec.name!r} cannot be sent to a worker: {error}"
+            ) from error
         self._seats[pack] = seat
-        seat.actor.open.remote(pack, payload, config)
 
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         if pack not in self._seats:
