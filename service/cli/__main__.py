@@ -1,0 +1,5 @@
+"""``python -m service.cli``: the command line without the console script."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,39 @@
+"""Plays with the agent of a checkpoint, through the trainable that wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from tunerl import checkpoints, registry
+from tunerl.errors import InvalidInput, NotFound
+
+
+@runtime_checkable
+class Evaluates(Protocol):
+    """A `TrainableSpec` that can play with what it trained."""
+
+    def evaluate(self, path: str, episodes: int, seed: int) -> dict[str, Any]: ...
+
+
+def evaluate_checkpoint(path: Path, episodes: int, seed: int) -> dict[str, Any]:
+    """Metrics of `episodes` episodes under `seed`; `path` is a checkpoint's directory.
+
+    Where it holds several replicas, the first one plays. Raises `NotFound`, `CorruptCheckpoint`,
+    and `InvalidInput` where the trainable has no evaluation.
+    """
+    directory = replica_directory(path)
+    _, meta = checkpoints.load(str(directory))
+    spec = registry.trainable(str(meta.get("trainable")))
+    if not isinstance(spec, Evaluates):
+        raise InvalidInput(f"trainable {spec.name!r} cannot evaluate a checkpoint")
+    return spec.evaluate(str(directory), episodes, seed)
+
+
+def replica_directory(path: Path) -> Path:
+    """`path` itself where it holds a state, else the first replica's directory in it."""
+    numbered = sorted((d for d in path.glob("*/") if d.name.isdecimal()), key=lambda d: int(d.name))
+    for directory in (path, *numbered):
+        if (directory / "state.json").is_file():
+            return directory
+    raise NotFound(f"{path} is no checkpoint: it has no state.json, nor has a replica in it")

@@ -1,0 +1,75 @@
+"""Experiments: submit, list, look at, cancel; and what happened in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from service import schemas
+from service.deps import (
+    After,
+    IdempotencyKey,
+    JsonObject,
+    Limit,
+    OneExperimentStatus,
+    TheExperiment,
+    TheStore,
+)
+from service.progress import totals
+from tunerl import spec
+
+router = APIRouter(prefix="/experiments", tags=["experiments"])
+
+
+@router.post("", status_code=201)
+def create_experiment(
+    body: JsonObject, store: TheStore, response: Response, key: IdempotencyKey = None
+) -> schemas.ExperimentWithSpec:
+    """Submit an experiment. With an `Idempotency-Key` the same request again answers the same."""
+    checked = spec.check(body)
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    record = store.create_experiment(
+        checked.to_json(), checked.name, claimable=True, idempotency_key=key, request_hash=digest
+    )
+    response.headers["Location"] = f"/api/v1/experiments/{record.id}"
+    return schemas.ExperimentWithSpec.of(record, totals(store, record), spec=record.spec)
+
+
+@router.get("")
+def list_experiments(
+    store: TheStore,
+    status: OneExperimentStatus = None,
+    limit: Limit = 50,
+    after: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+) -> schemas.Experiments:
+    """Newest first; `next` is the `after` of the next page."""
+    records, next_page = store.list_experiments(status, limit, after)
+    items = [schemas.Experiment.of(record, totals(store, record)) for record in records]
+    return schemas.Experiments(items=items, next=next_page)
+
+
+@router.get("/{id}")
+def get_experiment(experiment: TheExperiment, store: TheStore) -> schemas.ExperimentWithSpec:
+    """One experiment by id or name, with its spec."""
+    found = totals(store, experiment)
+    return schemas.ExperimentWithSpec.of(experiment, found, spec=schemas.clean(experiment.spec))
+
+
+@router.post("/{id}:cancel", status_code=202)
+def cancel_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Experiment:
+    """Ask that it ends. Canceling again, or what has been canceled, is no error."""
+    record = store.set_request(experiment.id, "cancel")
+    return schemas.Experiment.of(record, totals(store, record))
+
+
+@router.get("/{id}/events")
+def list_events(
+    experiment: TheExperiment, store: TheStore, after: After = 0, limit: Limit = 200
+) -> schemas.Events:
+    """What happened, oldest first."""
+    records = store.events(experiment.id, after, limit)
+    items = [schemas.Event.of(record) for record in records]
+    return schemas.Events(items=items, next=items[-1].id if len(items) == limit else None)
