@@ -1,0 +1,93 @@
+"""Searchers by name: `create` makes one from JSON, `names` lists them.
+
+A new searcher is one file here and one line in `REGISTRY`; Optuna is loaded when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tunerl.errors import InvalidSpec, Problem, nearest
+from tunerl.searchers.base import WAIT, History, Observation, Searcher, Wait
+from tunerl.searchers.limiter import ConcurrencyLimiter
+from tunerl.searchers.random import BasicVariantGenerator
+
+if TYPE_CHECKING:
+    from tunerl.searchers.optuna import OptunaSearch
+
+REGISTRY = {
+    "random": "tunerl.searchers.random:BasicVariantGenerator",
+    "optuna": "tunerl.searchers.optuna:OptunaSearch",
+    "limiter": "tunerl.searchers.limiter:ConcurrencyLimiter",
+}
+ALIASES = {
+    "variant_generator": "random",
+    "BasicVariantGenerator": "random",
+    "OptunaSearch": "optuna",
+    "ConcurrencyLimiter": "limiter",
+}
+
+
+def names() -> list[str]:
+    """The words that `create` knows (aliases aside)."""
+    return sorted(REGISTRY)
+
+
+def get(name: str) -> type[Searcher]:
+    """The class that goes by `name`. Raises `InvalidSpec`."""
+    place = REGISTRY.get(ALIASES.get(name, name))
+    if place is None:
+        raise InvalidSpec(
+            Problem("searcher.type", f"no searcher goes by {name!r}; " + nearest(name, names()))
+        )
+    module, _, attribute = place.partition(":")
+    found: type[Searcher] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def create(json: Mapping[str, Any]) -> Searcher:
+    """The searcher that ``{"type": name, ...options}`` describes. Raises `InvalidSpec`."""
+    options = dict(json)
+    cls = get(str(options.pop("type", None)))
+    allowed = inspect.signature(cls).parameters
+    problems = [
+        Problem(f"searcher.{key}", f"{cls.name} has no such option; " + nearest(str(key), allowed))
+        for key in options
+        if key not in allowed
+    ]
+    problems += [
+        Problem(f"searcher.{key}", f"{cls.name} needs this option")
+        for key, parameter in allowed.items()
+        if parameter.default is parameter.empty and key not in options
+    ]
+    if problems:
+        raise InvalidSpec(problems)
+    if isinstance(options.get("searcher"), Mapping):
+        options["searcher"] = create(options["searcher"])
+    return cls(**options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OptunaSearch":
+        return get("optuna")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "ALIASES",
+    "REGISTRY",
+    "WAIT",
+    "BasicVariantGenerator",
+    "ConcurrencyLimiter",
+    "History",
+    "Observation",
+    "OptunaSearch",
+    "Searcher",
+    "Wait",
+    "create",
+    "get",
+    "names",
+]

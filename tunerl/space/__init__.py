@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunerl.space.codec import from_json, from_yaml, python_parts, to_json, to_yaml
+from tunerl.space.codec import from_json, from_yaml, python_in, python_parts, to_json, to_yaml
 from tunerl.space.domains import (
     Choice,
     Grid,
@@ -43,6 +43,7 @@ __all__ = [
     "grid_search",
     "lograndint",
     "loguniform",
+    "python_in",
     "python_parts",
     "qlograndint",
     "qloguniform",

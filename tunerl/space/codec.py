@@ -76,7 +76,12 @@ def _name(leaf: Any) -> str:
 
 def python_parts(tree: Any) -> list[str]:
     """The paths of what cannot be written in JSON: functions, classes, other objects."""
-    return sorted(set(_python_parts(to_json(tree), "")))
+    return python_in(to_json(tree))
+
+
+def python_in(json: Any) -> list[str]:
+    """The paths at which JSON written by `to_json` (or a searcher's) stands for Python objects."""
+    return sorted(set(_python_parts(json, "")))
 
 
 def _python_parts(node: Any, path: str) -> Iterator[str]:
