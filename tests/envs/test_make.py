@@ -212,3 +212,18 @@ def test_spaces_that_nothing_can_use(space: dict[str, Any], message: str) -> Non
 
 def test_an_outdated_id_is_made_without_a_warning() -> None:
     make("CartPole-v0", {"render_mode": "rgb_array"}, 1).add(0)
+
+
+def test_async_names_what_the_environment_raised_at_its_start() -> None:
+    calls = []
+
+    def creator(config: dict[str, Any]) -> Walk:
+        calls.append(config)
+        if len(calls) > 1:
+            raise OSError("no licence left")
+        return Walk(config)
+
+    envs = make(creator, {}, 1, vectorize_mode="async")
+    with pytest.raises(RuntimeError, match="OSError: no licence left"):
+        envs.add(0)
+    assert len(envs) == 0

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -261,7 +265,7 @@ def test_envpool_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None
         make("CartPole-v1", {"seed": 1}, 1, vectorize_mode="envpool")
     with pytest.raises(InvalidConfig, match="EnvPool's tasks only"):
         make(Walk, {}, 1, vectorize_mode="envpool")
-    monkeypatch.setitem(__import__("sys").modules, "envpool", None)
+    monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(InvalidConfig, match=r"pip install 'tunerl\[envpool\]'"):
         make("CartPole-v1", {}, 1, vectorize_mode="envpool")
 
@@ -273,3 +277,24 @@ def test_lunar_lander_of_envpool_has_usable_bounds() -> None:
     envs.add(0)
     assert envs.single_observation_space.contains(envs.obs[0, 0])
     envs.close()
+
+
+ORPHANS = """
+import os, signal
+from algorithms.core.envs import make
+from tests.envs.zoo import Walk
+envs = make(Walk, {}, 1, vectorize_mode="async")
+for seed in range(3):
+    envs.add(seed)
+print(len(envs), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_end_with_a_parent_that_was_killed() -> None:
+    """They hold the output open: `run` returns only when the last of them has gone."""
+    script = [sys.executable, "-c", ORPHANS]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.stdout == "3\n", done.stderr
+    assert done.returncode == -signal.SIGKILL

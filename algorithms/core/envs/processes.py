@@ -6,42 +6,55 @@ own row only, and one whose parent dies ends by itself.
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
+import contextlib
+import multiprocessing
+import signal
 import sys
+import traceback
+import warnings
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
-
-from algorithms.core.envs.base import Array, EnvState, StepBatch
+from algorithms.core.envs.base import Array, EnvState, StepBatch, check_size, sub_seeds
 from algorithms.core.envs.factory import Factory
+from algorithms.core.envs.local import LocalMember
 from algorithms.core.envs.members import Member
+from tunerl.errors import InvalidConfig
 
-WORKER = "algorithms.core.envs.worker"
 PATIENCE = 5.0  # seconds a process has to close its environments
+_FORKED_THREADS = r".*use of fork\(\) may lead to deadlocks"  # the child touches no thread's work
 
 
 class ProcessMember(Member):
-    """Speaks with `algorithms.core.envs.worker`. Made anew, not forked: torch's threads survive no
-    fork, and multiprocessing's spawn would run a user's unguarded script again."""
+    """A `LocalMember` at the other end of a pipe.
+
+    Forked on Linux, so that any creator, a lambda too, is there already. Elsewhere the process
+    starts empty, and only a creator that can be imported reaches it; else `InvalidConfig`.
+    """
 
     def __init__(
         self, factory: Factory, num_envs: int, seed: int, state: EnvState | None = None
     ) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # an interrupt is for the parent to handle
-            )
-            self._pipe: Connection[Any, Any] = Connection(os.dup(ours.fileno()))
+        sub_seeds(seed, num_envs)
+        if state is not None:
+            check_size(len(state[1]["lanes"]), num_envs)
+        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._pipe, theirs = context.Pipe()
+        # daemonic: what is still open when the interpreter ends is ended with it
+        self._process = context.Process(
+            target=serve, args=(theirs, self._pipe, factory, num_envs, seed, state), daemon=True
+        )
+        with theirs, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _FORKED_THREADS, DeprecationWarning)
+            try:
+                self._process.start()
+            except Exception as error:
+                self._pipe.close()
+                raise InvalidConfig(
+                    f"vectorize_mode='async' cannot start a process for {factory.name!r}: {error}; "
+                    f"give a creator that can be imported, or use vectorize_mode='sync'"
+                ) from error
         try:
-            self._send(cloudpickle.dumps((factory, num_envs, seed, state)))
             self.obs = self._answer()
         except BaseException:
             self.close()
@@ -61,14 +74,16 @@ class ProcessMember(Member):
         return state
 
     def close(self) -> None:
+        # said, not only hung up: processes forked later hold copies of this end
+        with contextlib.suppress(OSError):
+            self._pipe.send(("close", None))
         self._pipe.close()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+        self._process.join(PATIENCE)
+        if self._process.is_alive():
             self._process.kill()
-            self._process.wait()
+            self._process.join()
 
-    def _send(self, message: Any) -> None:
+    def _send(self, message: tuple[str, Any]) -> None:
         try:
             self._pipe.send(message)
         except OSError as error:
@@ -80,12 +95,60 @@ class ProcessMember(Member):
         except (EOFError, OSError) as error:
             raise self._death() from error
         if kind == "error":
-            raise cloudpickle.loads(content)
+            summary, full = content
+            failure = RuntimeError(summary)
+            failure.add_note(f"In the environments' process:\n{full}")
+            raise failure
         return content
 
     def _death(self) -> Exception:
-        try:
-            code: int | None = self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            code = None
+        self._process.join(PATIENCE)
+        code = self._process.exitcode
         return RuntimeError(f"the environments' process ended unexpectedly (exit code {code})")
+
+
+def serve(
+    pipe: Connection[Any, Any],
+    parents: Connection[Any, Any],
+    factory: Factory,
+    num_envs: int,
+    seed: int,
+    state: EnvState | None,
+) -> None:
+    """What the process runs: make the member, then answer until the pipe is closed."""
+    parents.close()  # a fork's copy of the other end would hide the parent's death
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent to handle
+    try:
+        member = LocalMember(factory, num_envs, seed, state)
+    except Exception as error:
+        pipe.send(("error", _as_text(error)))
+        return
+    try:
+        pipe.send(("obs", member.obs))
+        while True:
+            order, content = pipe.recv()
+            if order == "close":
+                return
+            try:
+                answer = _obey(member, order, content)
+            except Exception as error:
+                pipe.send(("error", _as_text(error)))
+            else:
+                pipe.send((order, answer))
+    except (EOFError, OSError):
+        return
+    finally:
+        member.close()
+
+
+def _obey(member: LocalMember, order: str, content: Any) -> Any:
+    if order == "read":
+        return member.read()
+    member.send(content)
+    return member.receive()
+
+
+def _as_text(error: Exception) -> tuple[str, str]:
+    """Text, since an exception of the user's may not survive a pipe."""
+    summary = f"{type(error).__name__}: {error}"
+    return summary, "".join(traceback.format_exception(error))
