@@ -6,10 +6,8 @@ trial's summary always agrees with its results.
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,52 +18,30 @@ from tunerl.errors import NotFound
 from tunerl.store.database import Database
 from tunerl.store.leases import fence
 from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
+from tunerl.store.standing import COLUMNS, STEPS, Standing, clean, count
 from tunerl.store.tables import (
     Kind,
     attempts,
     checkpoints,
     events,
     experiments,
-    join,
     leases,
     results,
     split,
     trials,
 )
-from tunerl.trial import Metrics, Status, check_transition
-
-STEPS = "num_env_steps_sampled_lifetime"
-TIME = "time_total_s"
+from tunerl.trial import Status
 
 _DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _NEW_TRIALS = {name: make(trials).on_conflict_do_nothing() for name, make in _DIALECTS.items()}
 _COMMITTED = sa.select(leases.c.commit_id).where(leases.c.experiment_id == sa.bindparam("of"))
 _MODE = sa.select(experiments.c.mode).where(experiments.c.id == sa.bindparam("of"))
-_STANDING = (
-    "status",
-    "reason",
-    "attempt",
-    "failures",
-    "error",
-    "iteration",
-    "steps",
-    "time_total_s",
-    "objective",
-    "objective_kind",
-    "best_objective",
-    "best_objective_kind",
-    "best_iteration",
-    "started_at",
-    "ended_at",
-)
-_TOUCHED = sa.select(trials.c.number, *(trials.c[name] for name in _STANDING)).where(
+_TOUCHED = sa.select(trials.c.number, *(trials.c[name] for name in COLUMNS)).where(
     trials.c.experiment_id == sa.bindparam("of"),
     trials.c.number.in_(sa.bindparam("numbers", expanding=True)),
 )
 _ONE_TRIAL = (trials.c.experiment_id == sa.bindparam("of"), trials.c.number == sa.bindparam("n"))
-_UPDATE = (
-    trials.update().where(*_ONE_TRIAL).values({name: sa.bindparam(name) for name in _STANDING})
-)
+_UPDATE = trials.update().where(*_ONE_TRIAL).values({name: sa.bindparam(name) for name in COLUMNS})
 _CONFIGURE = trials.update().where(*_ONE_TRIAL).values(config=sa.bindparam("config"))
 _ALREADY = sa.select(results.c.trial, results.c.iteration).where(
     results.c.experiment_id == sa.bindparam("of"),
@@ -144,61 +120,6 @@ class Commits:
         self._database.write(work)
 
 
-@dataclass(slots=True)
-class _Standing:
-    """A trial's row while a tick is applied to it."""
-
-    status: str
-    reason: str | None
-    attempt: int
-    failures: int
-    error: str | None
-    iteration: int
-    steps: int
-    time_total_s: float
-    objective: float | None
-    objective_kind: int
-    best_objective: float | None
-    best_objective_kind: int
-    best_iteration: int | None
-    started_at: datetime | None
-    ended_at: datetime | None
-
-    def columns(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _STANDING}
-
-    def add(self, result: ResultRecord, mode: str | None) -> None:
-        """Take a new result into the summary."""
-        if result.iteration > self.iteration:
-            self.iteration = result.iteration
-            self.steps = count(result.metrics, STEPS)
-            self.time_total_s = number(result.metrics, TIME)
-            self.objective, self.objective_kind = split(result.objective)
-        best = join(self.best_objective, self.best_objective_kind)
-        if better(result.objective, best, mode):
-            self.best_objective, self.best_objective_kind = split(result.objective)
-            self.best_iteration = result.iteration
-
-    def change(self, change: Change, now: datetime) -> bool:
-        """Take over a change; whether the status is another one now."""
-        status, old = Status(change.status), Status(self.status)
-        if status is not old:
-            check_transition(old, status)
-            self.status, self.reason = status.value, None
-            self.ended_at = now if status.finished else None
-            if status is Status.RUNNING and self.started_at is None:
-                self.started_at = now
-        if change.reason is not None:
-            self.reason = change.reason.value
-        if change.attempt is not None:
-            self.attempt = change.attempt
-        if change.failures is not None:
-            self.failures = change.failures
-        if change.error is not None:
-            self.error = clean(change.error) or None
-        return status is not old
-
-
 class _Writing:
     """One tick under way in one transaction."""
 
@@ -251,16 +172,16 @@ class _Writing:
             ),
         )
 
-    def standings(self, touched: set[int]) -> dict[int, _Standing]:
+    def standings(self, touched: set[int]) -> dict[int, Standing]:
         if not touched:
             return {}
         found = self.connection.execute(_TOUCHED, {"of": self.id, "numbers": sorted(touched)})
-        rows = {row[0]: _Standing(*row[1:]) for row in found}
+        rows = {row[0]: Standing(*row[1:]) for row in found}
         if missing := touched - rows.keys():
             raise NotFound(f"experiment {self.id} has no trial {sorted(missing)[0]}")
         return rows
 
-    def results(self, new: Sequence[ResultRecord], rows: dict[int, _Standing]) -> None:
+    def results(self, new: Sequence[ResultRecord], rows: dict[int, Standing]) -> None:
         late = [result for result in new if result.iteration <= rows[result.trial].iteration]
         seen: set[tuple[int, int]] = set()
         if late:
@@ -291,7 +212,7 @@ class _Writing:
             "replicas": result.replicas or None,
         }
 
-    def changes(self, changes: Sequence[Change], rows: dict[int, _Standing]) -> None:
+    def changes(self, changes: Sequence[Change], rows: dict[int, Standing]) -> None:
         configs = {}
         for change in changes:
             row = rows[change.trial]
@@ -305,12 +226,12 @@ class _Writing:
         at = ({"of": self.id, "n": number, "config": config} for number, config in configs.items())
         self.many(_CONFIGURE, at)
 
-    def end_attempt(self, trial: int, row: _Standing) -> None:
+    def end_attempt(self, trial: int, row: Standing) -> None:
         at = {"of": self.id, "n": trial, "a": row.attempt, "now": self.now}
         ended = {"status": row.status, "reason": row.reason, "error": row.error}
         self.connection.execute(_END_ATTEMPT, {**at, **ended})
 
-    def new_attempt(self, trial: int, row: _Standing) -> None:
+    def new_attempt(self, trial: int, row: Standing) -> None:
         running = row.status == Status.RUNNING
         self.connection.execute(
             _NEW_ATTEMPTS[self.dialect],
@@ -361,32 +282,3 @@ class _Writing:
                 }
             )
         self.many(events.insert(), rows)
-
-
-def better(value: float | None, than: float | None, mode: str | None) -> bool:
-    """Whether `value` beats `than` under `mode`; NaN beats only None, None beats nothing."""
-    if value is None or mode is None:
-        return False
-    if than is None:
-        return True
-    if math.isnan(value) or math.isnan(than):
-        return math.isnan(than) and not math.isnan(value)
-    return value > than if mode == "max" else value < than
-
-
-def number(metrics: Metrics, name: str) -> float:
-    """A finite number among `metrics`, else 0."""
-    value = metrics.get(name)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return 0.0
-
-
-def count(metrics: Metrics, name: str) -> int:
-    """A whole number among `metrics`, rounded, else 0."""
-    return round(number(metrics, name))
-
-
-def clean(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogate."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

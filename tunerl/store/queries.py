@@ -5,7 +5,6 @@ Invariant: nothing here scans more rows than it returns, beyond the trials of on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from tunerl.store.curves import keep
 from tunerl.store.database import Database
 from tunerl.store.experiments import require
 from tunerl.store.records import Event, ResultRecord, TrialRecord
+from tunerl.store.sorting import KINDS, sort_of
 from tunerl.store.tables import Kind, events, experiments, join, results, trials
 from tunerl.trial import Reason, Status
 
@@ -37,59 +37,6 @@ def _joined() -> sa.Select[Any]:
 
 
 _TRIALS = _joined()
-_SORTS = {
-    "number": trials.c.number,
-    "status": trials.c.status,
-    "iteration": trials.c.iteration,
-    "steps": trials.c.steps,
-    "time_total_s": trials.c.time_total_s,
-    "attempt": trials.c.attempt,
-    "failures": trials.c.failures,
-    "objective": trials.c.objective,
-    "best_objective": trials.c.best_objective,
-    "created_at": trials.c.created_at,
-    "started_at": trials.c.started_at,
-    "ended_at": trials.c.ended_at,
-}
-_KINDS = {"objective": trials.c.objective_kind, "best_objective": trials.c.best_objective_kind}
-
-
-@dataclass(frozen=True)
-class Sort:
-    """An order of trials: by `rank`, then `value` in the direction asked for, then number."""
-
-    rank: sa.ColumnElement[int]
-    value: sa.ColumnElement[Any]
-    descending: bool
-
-    def order(self) -> tuple[sa.ColumnElement[Any], ...]:
-        value = self.value.desc() if self.descending else self.value.asc()
-        return (self.rank, value, trials.c.number)
-
-    def behind(self, rank: int, value: Any, number: int) -> sa.ColumnElement[bool]:
-        """Rows that follow the one with this place."""
-        here = sa.and_(self.rank == rank, self.value == value, trials.c.number > number)
-        further = self.value < value if self.descending else self.value > value
-        same_rank = sa.and_(self.rank == rank, further) if value is not None else sa.false()
-        if value is None:
-            here = sa.and_(self.rank == rank, trials.c.number > number)
-        return sa.or_(self.rank > rank, same_rank, here)
-
-
-def sort_of(name: str, descending: bool, mode: str | None) -> Sort:
-    """The order called `name`. NaN is worse than any number under `mode`; nothing comes last."""
-    if name not in _SORTS:
-        raise InvalidInput(f"trials cannot be sorted by {name!r}; {nearest(name, _SORTS)}")
-    column = _SORTS[name]
-    missing = sa.case((column.is_(None), 2), else_=0)
-    if name in _KINDS:
-        best_first = descending == (mode != "min")
-        missing = sa.case(
-            (_KINDS[name] == Kind.NAN.value, 1 if best_first else -1),
-            (_KINDS[name] == Kind.NONE.value, 2),
-            else_=0,
-        )
-    return Sort(missing, column, descending)
 
 
 class Queries:
@@ -121,13 +68,13 @@ class Queries:
             )
 
         def work(connection: sa.Connection) -> list[TrialRecord]:
-            mode = _mode(connection, id) if sort in _KINDS else None
+            mode = _mode(connection, id) if sort in KINDS else None
             order = sort_of(sort, descending, mode)
             query = _TRIALS.where(trials.c.experiment_id == id).order_by(*order.order())
             if status is not None:
                 query = query.where(trials.c.status == str(status))
             if after:
-                query = query.where(_behind(connection, id, order, after - 1))
+                query = query.where(order.after(connection, id, after - 1))
             rows = connection.execute(query.limit(limit)).all()
             if not rows:
                 require(connection, id)
@@ -274,16 +221,6 @@ def _mode(connection: sa.Connection, id: str) -> str | None:
         raise NotFound(f"no experiment {id!r}")
     mode: str | None = row.mode
     return mode
-
-
-def _behind(connection: sa.Connection, id: str, order: Sort, number: int) -> sa.ColumnElement[bool]:
-    if order.value is trials.c.number:
-        return trials.c.number < number if order.descending else trials.c.number > number
-    where = (trials.c.experiment_id == id, trials.c.number == number)
-    row = connection.execute(sa.select(order.rank, order.value).where(*where)).first()
-    if row is None:
-        raise InvalidInput(f"after={number + 1} is no cursor: there is no trial {number}")
-    return order.behind(row[0], row[1], number)
 
 
 def _is_number(value: Any) -> bool:
