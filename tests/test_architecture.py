@@ -80,7 +80,7 @@ RULES = (
         HOUSES,
         ("optuna",),
         "Optuna only in its searcher",
-        except_in=("tunerl/searchers/optuna.py",),
+        except_in=("tunerl/searchers/optuna",),
     ),
     Rule(
         HOUSES,
@@ -174,7 +174,7 @@ def without_docstring(root: Path, *houses: str) -> list[str]:
 
 def machine_paths(root: Path, own: str = "") -> list[str]:
     """Files that name somebody's home directory, or the checkout `own`."""
-    home = r"(?<![\w.~$}])(?:/(?:home|Users)/\w|/root(?:/|\b))|[A-Z]:\\Users\\"
+    home = r"(?<![\w.~$}])(?:/(?:home|Users)/\w|/roo[t](?:/|\b))|[A-Z]:[\\]Users[\\]"
     pattern = re.compile("|".join([home, *([re.escape(own) + r"\b"] if own else [])]))
     found = []
     for path in tracked(root):
