@@ -1,0 +1,372 @@
+"""A training iteration of a pack of on-policy agents: collect a rollout, then several epochs over it.
+
+Acting is shared by all members; learning goes by chunks of members with rows of parameters side by
+side. What an algorithm adds is its `loss` for one agent.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.core.evaluation import evaluate_member
+from algorithms.core.member import Member
+from algorithms.core.optim import AdamState
+from algorithms.core.pack import AlgorithmPack
+from algorithms.core.returns import gae
+from algorithms.core.rollout import Rollout
+from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
+from tunerl.trainable import Failure
+from tunerl.trial import Config, Metrics, ReplicaId
+
+VALUE_BLOCK = 512  # samples of a member whose values are computed in one go
+FINAL_BLOCK = 16  # final observations of truncated episodes, likewise: a fixed number, see `stack`
+
+
+class OnPolicyPack(AlgorithmPack):
+    """`statistics` names what `loss` returns beside the loss; `vectors` the `[K]` inputs of it."""
+
+    statistics: tuple[str, ...]
+    vectors: tuple[str, ...]
+
+    def __init__(self, config: Config, resolve: Any, key: Any) -> None:
+        super().__init__(config, resolve, key)
+        self.horizon = max(1, self.shared["train_batch_size"] // self.num_envs)
+        self.samples = self.horizon * self.num_envs
+        self.minibatch = min(self.shared["minibatch_size"] or self.samples, self.samples)
+        self.policy = LiftedForward(self.layout, caller(self.network, *self._method("policy")))
+        self.value = LiftedForward(self.layout, caller(self.network, *self._method("value")))
+        self.update = LiftedUpdate(
+            self.layout, self.network, self.loss, bool(self.shared["torch_compile_learner"])
+        )
+        self.filter = self.shared["observation_filter"] == "MeanStdFilter"
+        self.failures: dict[ReplicaId, Failure] = {}
+        self.rollout: Rollout | None = None
+        self.noise: NDArray[np.float32] | None = None
+
+    def _method(self, name: str) -> tuple[str]:
+        if hasattr(self.network, name):
+            return (name,)
+        halves = {
+            "policy": lambda obs: self.network(obs)[0],
+            "value": lambda obs: self.network(obs)[1],
+        }
+        object.__setattr__(self.network, name, halves[name])
+        return (name,)
+
+    @abstractmethod
+    def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of one agent on one minibatch, and the statistics `[S]`. `call(obs)` is its network."""
+
+    def adapt(self, member: Member, statistics: dict[str, float]) -> None:  # noqa: B027
+        """After an iteration: adjust the member's adaptive values."""
+
+    # -- one iteration ------------------------------------------------------------------------
+
+    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+        started = time.perf_counter()
+        self.failures = {}
+        reports: dict[ReplicaId, Metrics | Failure] = {}
+        if self.members:
+            rollout = self._collect()
+            if self.members:
+                statistics = self._learn(rollout)
+                elapsed = time.perf_counter() - started
+                self._check_finite(statistics)
+                for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
+                    if id not in self.failures:
+                        reports[id] = self._report(row, member, rollout, statistics[row], elapsed)
+        for id in [id for id in self.ids if id in self.failures]:
+            self.leave(id)
+        reports.update(self.failures)
+        return reports
+
+    def on_drop(self, row: int) -> None:
+        if self.rollout is not None:
+            self.rollout.drop(row)
+        if self.noise is not None:
+            self.noise = np.delete(self.noise, row, 0)
+
+    # -- collecting ---------------------------------------------------------------------------
+
+    def _observe(self, obs: Any, update: bool) -> NDArray[np.float32]:
+        """Encoded (and, with a filter, normalised) observations `[K, E, D]`, a copy."""
+        encoded = self.obs_codec.encode(obs)
+        if not self.filter:
+            return np.array(encoded, np.float32)
+        if update:
+            self.obs_stats.update(encoded)
+        return self.obs_stats.normalize(encoded)
+
+    def _collect(self) -> Rollout:
+        size = (self.horizon, self.num_envs)
+        self.noise = np.stack([self.distribution.noise(m.generator, size) for m in self.members])
+        dtype = np.int64 if self.distribution.discrete else np.float32
+        rollout = self.rollout = Rollout.empty(
+            (len(self.members), *size),
+            self.obs_codec.D,
+            self.distribution.num_inputs,
+            np.zeros(self.distribution.action_shape, dtype),
+        )
+        obs = self._observe(self.envs.obs, update=True)
+        with torch.inference_mode():
+            for t in range(self.horizon):
+                obs = self._tick(t, obs, rollout)
+                if not self.members:
+                    break
+        rollout.last_obs = obs
+        self.rollout = self.noise = None
+        return rollout
+
+    def _tick(self, t: int, obs: NDArray[np.float32], rollout: Rollout) -> NDArray[np.float32]:
+        assert self.noise is not None
+        inputs = self.policy(self.flat, torch.from_numpy(obs))
+        action = self.distribution.sample(inputs, torch.from_numpy(self.noise[:, t])).numpy()
+        rollout.obs[:, t], rollout.dist_inputs[:, t] = obs, inputs.numpy()
+        rollout.actions[:, t] = action
+        batch = self.envs.step(self.action_codec.decode(action))
+        rollout.raw_rewards[:, t], rollout.valid[:, t] = batch.reward, batch.valid
+        rollout.terminated[:, t], rollout.truncated[:, t] = batch.terminated, batch.truncated
+        cut = batch.truncated & ~batch.terminated
+        if cut.any():
+            final = self._observe(batch.final_obs, update=False)
+            for k, e in np.argwhere(cut).tolist():
+                rollout.final_index.append((k, t, e))
+                rollout.final_obs.append(final[k, e])
+        if batch.error:
+            for row in sorted(batch.error, reverse=True):
+                self.failures[self.ids[row]] = Failure.of(batch.error[row])
+                self._drop(row)
+        return self._observe(self.envs.obs, update=True)
+
+    # -- learning -----------------------------------------------------------------------------
+
+    def _values(self, rollout: Rollout) -> tuple[Any, Any]:
+        """Values `[K, T, E]` of the observations and of what followed each step."""
+        rows, horizon, envs = rollout.rewards.shape
+        obs = torch.from_numpy(rollout.obs)
+        values = np.empty(rollout.rewards.shape, np.float32)
+        block = max(1, VALUE_BLOCK // envs)
+        with torch.inference_mode():
+            for t in range(0, horizon, block):
+                part = obs[:, t : t + block].reshape(rows, -1, obs.shape[-1])
+                values[:, t : t + block] = self.value(self.flat, part).view(rows, -1, envs).numpy()
+            last = self.value(self.flat, torch.from_numpy(rollout.last_obs)).numpy()
+        following = np.concatenate([values[:, 1:], last[:, None]], 1)
+        following[rollout.terminated] = 0.0
+        for (k, t, e), value in self._final_values(rollout):
+            following[k, t, e] = value
+        return values, following
+
+    def _final_values(self, rollout: Rollout) -> list[tuple[tuple[int, int, int], float]]:
+        """Values of the final observations of truncated episodes, in blocks of a fixed size."""
+        rows = len(rollout.rewards)
+        by_row: list[list[int]] = [[] for _ in range(rows)]
+        for i, (k, _, _) in enumerate(rollout.final_index):
+            by_row[k].append(i)
+        found = []
+        for start in range(0, max(map(len, by_row), default=0), FINAL_BLOCK):
+            obs = np.zeros((rows, FINAL_BLOCK, self.obs_codec.D), np.float32)
+            parts = [own[start : start + FINAL_BLOCK] for own in by_row]
+            for k, part in enumerate(parts):
+                for slot, i in enumerate(part):
+                    obs[k, slot] = rollout.final_obs[i]
+            with torch.inference_mode():
+                values = self.value(self.flat, torch.from_numpy(obs)).numpy()
+            for k, part in enumerate(parts):
+                found += [(rollout.final_index[i], values[k, slot]) for slot, i in enumerate(part)]
+        return found
+
+    def _scale_rewards(self, rollout: Rollout) -> None:
+        """Rewards as the learner sees them: divided by the standard deviation of the return."""
+        rollout.rewards = rollout.raw_rewards.copy()
+        if not self.shared["normalize_rewards"]:
+            return
+        gamma = np.array([m.hyperparameter("gamma") for m in self.members])[:, None]
+        for t in range(self.horizon):
+            self.discounted = self.discounted * gamma + rollout.raw_rewards[:, t]
+            self.return_stats.update(self.discounted[..., None])
+            scaled = rollout.raw_rewards[:, t] / self.return_stats.std
+            rollout.rewards[:, t] = np.clip(scaled, -10.0, 10.0)
+            self.discounted[rollout.ends[:, t]] = 0.0
+
+    def _fields(self, rollout: Rollout) -> Batch:
+        """What the loss needs, one row a member: `[K, N, ...]`."""
+        self._scale_rewards(rollout)
+        values, following = self._values(rollout)
+        column = {name: self._column(name)[:, None] for name in ("gamma", "lambda_")}
+        use_gae = np.array([[m.config["use_gae"]] for m in self.members])
+        time_first = [
+            np.moveaxis(x, 1, 0) for x in (rollout.rewards, values, following, rollout.ends)
+        ]
+        advantages = np.moveaxis(
+            gae(*time_first, column["gamma"], np.where(use_gae, column["lambda_"], 1.0)), 0, 1
+        )
+        rows = len(self.members)
+        flat = {
+            "obs": rollout.obs,
+            "actions": rollout.actions,
+            "dist_inputs": rollout.dist_inputs,
+            "values": values,
+            "advantages": advantages,
+            "targets": advantages + values,
+        }
+        if not rollout.valid.all() or self.shared["gym_env_vectorize_mode"] == "envpool":
+            flat["weights"] = rollout.valid.astype(np.float32)
+        fields = {
+            name: torch.from_numpy(np.ascontiguousarray(x)).view(rows, self.samples, *x.shape[3:])
+            for name, x in flat.items()
+        }
+        with torch.inference_mode():
+            fields["logp"] = self.distribution.logp(fields["dist_inputs"], fields["actions"])
+        return fields
+
+    def _column(self, name: str) -> NDArray[np.float32]:
+        return np.array([m.hyperparameter(name) for m in self.members], np.float32)
+
+    def _vectors(self) -> Batch:
+        """The hyperparameters that enter the update, `[K]` each; None means no limit."""
+        columns = {}
+        for name in self.vectors:
+            own = [
+                m.adaptive[name]
+                if name in m.adaptive
+                else (float("inf") if m.config[name] is None else m.hyperparameter(name))
+                for m in self.members
+            ]
+            columns[name] = torch.tensor(own, dtype=torch.float32)
+        return columns
+
+    def _learn(self, rollout: Rollout) -> list[dict[str, float]]:
+        """All epochs; the mean of each statistic, one dictionary a row."""
+        fields, vectors = self._fields(rollout), self._vectors()
+        names = (*self.statistics, "gradients_default_optimizer_global_norm")
+        rows = len(self.members)
+        sums, counts = torch.zeros(rows, len(names)), torch.zeros(rows, 1)
+        epochs = [m.config["num_epochs"] for m in self.members]
+        active = list(range(rows))
+        for epoch in range(max(epochs)):
+            active = [row for row in active if epoch < epochs[row]]
+            for start, size in chunks(len(active), self.update.sizes):
+                chunk = active[start : start + size]
+                means = self._epoch(chunk, size, fields, vectors)
+                sums[chunk] += means[: len(chunk)]
+                counts[chunk] += 1
+                kl = dict(zip(chunk, means[:, names.index("approx_kl")].tolist(), strict=False))
+                active = [row for row in active if row not in kl or not self._too_far(row, kl[row])]
+            if not active:
+                break
+        explained = self._explained(fields)
+        means = (sums / counts.clamp(min=1)).tolist()
+        return [
+            dict(zip(names, mean, strict=True)) | {"vf_explained_var": explained[row]}
+            for row, mean in enumerate(means)
+        ]
+
+    def _too_far(self, row: int, kl: float) -> bool:
+        limit = self.members[row].config["target_kl"]
+        return limit is not None and kl > 1.5 * limit
+
+    def _epoch(self, chunk: list[int], size: int, fields: Batch, vectors: Batch) -> Tensor:
+        """One pass of some members over their samples, in `size` rows; mean statistics `[size, S]`."""
+        index = self._minibatches(chunk, size)
+        rows = torch.tensor(chunk + [chunk[-1]] * (size - len(chunk)))
+        flat = self.flat[rows]
+        adam = AdamState(*(part[rows] for part in self.adam))
+        hp = {name: column[rows] for name, column in vectors.items()}
+        batches = {
+            name: value.reshape(-1, *value.shape[2:])[index] for name, value in fields.items()
+        }
+        total = torch.zeros(())
+        for i in range(len(index)):
+            batch = {name: value[i] for name, value in batches.items()}
+            flat, adam, statistics = self.update(flat, adam, batch, hp)
+            total = total + statistics
+        real = len(chunk)
+        self.flat[chunk] = flat[:real]
+        for part, new in zip(self.adam, adam, strict=True):
+            part[chunk] = new[:real]
+        for row in chunk:
+            self.members[row].updates += len(index)
+        return total / len(index)
+
+    def _minibatches(self, chunk: list[int], size: int) -> Tensor:
+        """Where the samples of each minibatch lie in the flattened fields: `[M, size, B]`.
+
+        A fresh permutation per member and epoch; what is left over after the last full minibatch
+        waits for the next epoch's permutation.
+        """
+        number = self.samples // self.minibatch
+        used = number * self.minibatch
+        orders = []
+        for row in chunk:
+            member = self.members[row]
+            order = np.arange(self.samples)
+            if member.config["shuffle_batch_per_epoch"]:
+                order = member.generator.permutation(self.samples)
+            orders.append(order[:used] + row * self.samples)
+        orders += [orders[-1]] * (size - len(chunk))
+        index = np.stack(orders).reshape(size, number, self.minibatch)
+        return torch.from_numpy(np.ascontiguousarray(index.transpose(1, 0, 2)))
+
+    def _explained(self, fields: Batch) -> list[float]:
+        """1 - Var[targets - values] / Var[targets] per member."""
+        residual = (fields["targets"] - fields["values"]).var(1)
+        return (1 - residual / fields["targets"].var(1).clamp(min=1e-8)).tolist()  # type: ignore[no-any-return]
+
+    # -- reporting ----------------------------------------------------------------------------
+
+    def _check_finite(self, statistics: list[dict[str, float]]) -> None:
+        finite = torch.isfinite(self.flat).all(1).tolist()
+        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
+            wrong = [name for name, value in statistics[row].items() if not np.isfinite(value)]
+            if not finite[row] or wrong:
+                what = ", ".join(wrong) or "the parameters"
+                self.failures[id] = Failure.of(
+                    FloatingPointError(
+                        f"{what} became NaN or infinite in iteration {member.iteration + 1} "
+                        f"(lr={member.hyperparameter('lr'):g}); lower lr or set grad_clip"
+                    )
+                )
+
+    def _report(
+        self,
+        row: int,
+        member: Member,
+        rollout: Rollout,
+        statistics: dict[str, float],
+        elapsed: float,
+    ) -> Metrics:
+        steps = int(rollout.valid[row].sum())
+        rates = {
+            "default_optimizer_learning_rate": member.hyperparameter("lr"),
+            "curr_entropy_coeff": member.hyperparameter("entropy_coeff"),
+            **{f"curr_{name}": value for name, value in member.adaptive.items()},
+        }
+        member.iteration += 1
+        member.env_steps += steps
+        member.time_total_s += elapsed
+        member.episodes.add(rollout.raw_rewards[row], rollout.ends[row], rollout.valid[row])
+        self.adapt(member, statistics)
+        metrics = member.episodes.metrics() | {
+            f"learners/default_policy/{name}": value for name, value in (statistics | rates).items()
+        }
+        metrics |= {
+            "training_iteration": member.iteration,
+            "num_env_steps_sampled_lifetime": member.env_steps,
+            "env_runners/num_env_steps_sampled": steps,
+            "learners/default_policy/num_updates_lifetime": member.updates,
+            "time_this_iter_s": elapsed,
+            "time_total_s": member.time_total_s,
+        }
+        interval = member.config["evaluation_interval"]
+        if interval and member.iteration % interval == 0:
+            found = evaluate_member(self, row, seed=member.seed)
+            metrics |= {f"evaluation/{name}": value for name, value in found.items()}
+        return metrics

@@ -1,0 +1,255 @@
+"""A pack of agents of one algorithm: who is in it, and what each one's full state is.
+
+What members have in common (environment, spaces, network shape) is fixed when the pack opens; what
+is a member's own is a row of the stacked arrays and a `Member`. Rows move up when one leaves; ids
+never do.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from algorithms.core import envs, nets
+from algorithms.core.distributions import (
+    Categorical,
+    DiagGaussian,
+    Distribution,
+    MultiCategorical,
+)
+from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
+from algorithms.core.member import Episodes, Member, derived_seed
+from algorithms.core.optim import AdamState
+from algorithms.core.running import RunningStats
+from algorithms.core.stack import Layout
+from tunerl.errors import CheckpointError, InvalidConfig, nearest
+from tunerl.trainable import Pack, State
+from tunerl.trial import Config, ReplicaId
+
+
+def distribution_of(space: Any) -> Distribution:
+    """The distribution over the actions of a (checked) space."""
+    if isinstance(space, spaces.Discrete):
+        return Categorical(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return MultiCategorical(tuple(int(n) for n in np.ravel(space.nvec)))
+    return DiagGaussian(int(np.prod(space.shape)))
+
+
+class AlgorithmPack(Pack):
+    """Membership and state; a subclass says what a training iteration is (`step`).
+
+    `resolve`: configuration with defaults, or `InvalidConfig`. `key`: equal for those that may
+    share this pack.
+    """
+
+    algorithm: str
+
+    def __init__(
+        self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
+    ) -> None:
+        torch.set_num_threads(1)
+        self.resolve, self.key = resolve, key
+        self.shared = resolve(config)
+        self.pack_key = key(self.shared)
+        self.num_envs: int = self.shared["num_envs_per_env_runner"]
+        self.envs = self.make_envs(self.num_envs)
+        obs_space, action_space = (
+            self.envs.single_observation_space,
+            self.envs.single_action_space,
+        )
+        check_spaces(obs_space, action_space)
+        self.obs_codec = ObservationCodec(obs_space)
+        self.action_codec = ActionCodec(
+            action_space,
+            clip=self.shared["clip_actions"],
+            normalize=self.shared["normalize_actions"],
+        )
+        self.distribution = distribution_of(action_space)
+        with torch.random.fork_rng():
+            self.network = self.make_network()
+        self.layout = Layout(self.network)
+        self.ids: list[ReplicaId] = []
+        self.members: list[Member] = []
+        self.flat = torch.zeros(0, self.layout.size)
+        self.adam = AdamState(self.flat.clone(), self.flat.clone(), torch.zeros(0))
+        self.obs_stats = RunningStats(self.obs_codec.D)
+        self.return_stats = RunningStats(1)
+        self.discounted = np.zeros((0, self.num_envs))
+        self.capacity = self.shared["max_pack_size"]
+
+    def make_envs(self, num_envs: int) -> envs.PackEnvs:
+        """Environments without members; raises `InvalidConfig`."""
+        return envs.make(
+            self.shared["env"],
+            self.shared["env_config"],
+            num_envs,
+            vectorize_mode=self.shared["gym_env_vectorize_mode"],
+        )
+
+    def make_network(self) -> nn.Module:
+        """A network of one agent with fresh weights from torch's global generator."""
+        return nets.build(self.obs_codec.D, self.distribution, self.shared["model"])
+
+    def fresh_parameters(self, seed: int) -> Tensor:
+        """The initial weights `[P]` of the member with this seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, "network"))
+            return self.layout.flatten(self.make_network())
+
+    # -- membership ---------------------------------------------------------------------------
+
+    def join(self, id: ReplicaId, config: Config, seed: int, state: State | None = None) -> None:
+        if id in self.ids:
+            raise ValueError(f"replica {id} is already in this pack")
+        if len(self.ids) >= self.capacity:
+            raise ValueError(f"the pack is full ({self.capacity} members)")
+        config = self._checked(config)
+        member = Member(
+            config,
+            seed,
+            np.random.Generator(np.random.PCG64(derived_seed(seed, "actions"))),
+            Episodes(self.num_envs),
+            adaptive=self.initial_adaptive(config),
+        )
+        if state is None:
+            self.envs.add(derived_seed(seed, "environments") >> 32)
+            self._append(self.fresh_parameters(seed))
+        else:
+            self._append_state(member, state)
+        self.ids.append(id)
+        self.members.append(member)
+
+    def leave(self, id: ReplicaId) -> None:
+        self._drop(self._row(id))
+
+    def configure(self, id: ReplicaId, config: Config) -> None:
+        self.members[self._row(id)].config = self._checked(config)
+
+    def write(self, id: ReplicaId, state: State) -> None:
+        member = self.members[self._row(id)]
+        self.leave(id)
+        self.join(id, member.config, member.seed, state)
+
+    def read(self, id: ReplicaId) -> State:
+        row = self._row(id)
+        member = self.members[row]
+        env_arrays, env_values = self.envs.read(row)
+        arrays = {f"environment/{name}": array for name, array in env_arrays.items()}
+        for name, tensor in self._tensors().items():
+            arrays[name] = tensor[row].numpy().copy()
+        for name, stats in (("observations", self.obs_stats), ("returns", self.return_stats)):
+            for part, array in zip(("mean", "m2", "count"), stats.read(row), strict=True):
+                arrays[f"{name}/{part}"] = array
+        arrays["discounted"] = self.discounted[row].copy()
+        values = {
+            "algorithm": self.algorithm,
+            "member": member.to_json(),
+            "environment": env_values,
+        }
+        return State(arrays, values)
+
+    def close(self) -> None:
+        self.envs.close()
+
+    # -- what a subclass may add --------------------------------------------------------------
+
+    def initial_adaptive(self, config: Config) -> dict[str, float]:
+        """Values that the algorithm adjusts by itself, at the start."""
+        return {}
+
+    @abstractmethod
+    def on_drop(self, row: int) -> None:
+        """A row is about to be removed (from a rollout under way, say)."""
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    def _row(self, id: ReplicaId) -> int:
+        try:
+            return self.ids.index(id)
+        except ValueError:
+            raise KeyError(f"replica {id} is not in this pack") from None
+
+    def _checked(self, config: Config) -> Config:
+        config = self.resolve(config)
+        if self.key(config) != self.pack_key:
+            raise InvalidConfig(
+                "the configuration differs from the pack's in a fixed hyperparameter or in its "
+                "environment; it needs a pack of its own"
+            )
+        return config
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            "parameters": self.flat,
+            "adam/mean": self.adam.mean,
+            "adam/square": self.adam.square,
+            "adam/count": self.adam.count,
+        }
+
+    def _append(self, parameters: Tensor, adam: AdamState | None = None) -> None:
+        zeros = torch.zeros_like(parameters)
+        adam = adam or AdamState(zeros, zeros, torch.zeros(()))
+        self.flat = torch.cat([self.flat, parameters[None]])
+        self.adam = AdamState(
+            *(torch.cat([rows, row[None]]) for rows, row in zip(self.adam, adam, strict=True))
+        )
+        self.obs_stats.add()
+        self.return_stats.add()
+        self.discounted = np.concatenate([self.discounted, np.zeros((1, self.num_envs))])
+
+    def _append_state(self, member: Member, state: State) -> None:
+        """Go on from a state. One of another seed (an exploit) lends all but its randomness."""
+        arrays, values = state.arrays, state.values
+        if values.get("algorithm") != self.algorithm:
+            raise CheckpointError(
+                f"the state is of {values.get('algorithm')!r}, this pack trains {self.algorithm!r}; "
+                + nearest(self.algorithm, [str(values.get("algorithm"))])
+            )
+        if arrays["parameters"].shape != (self.layout.size,):
+            raise CheckpointError(
+                f"the state has {arrays['parameters'].size} parameters, the network of this "
+                f"configuration {self.layout.size}; give it the model settings it was trained with"
+            )
+        member.load(values["member"])
+        if values["member"]["seed"] == member.seed:
+            own = {
+                name.removeprefix("environment/"): array
+                for name, array in arrays.items()
+                if name.startswith("environment/")
+            }
+            self.envs.add(
+                derived_seed(member.seed, "environments") >> 32, (own, values["environment"])
+            )
+        else:
+            branch = derived_seed(member.seed, f"branch {member.iteration}")
+            member.generator = np.random.Generator(np.random.PCG64(branch))
+            member.episodes.running_return[:] = 0.0
+            member.episodes.running_length[:] = 0
+            self.envs.add(branch >> 32)
+        tensors = {name: torch.from_numpy(arrays[name].copy()) for name in self._tensors()}
+        self._append(
+            tensors["parameters"],
+            AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/count"]),
+        )
+        for name, stats in (("observations", self.obs_stats), ("returns", self.return_stats)):
+            mean, m2, count = (arrays[f"{name}/{part}"] for part in ("mean", "m2", "count"))
+            stats.write(len(self.members), (mean, m2, count))
+        self.discounted[-1] = arrays["discounted"]
+
+    def _drop(self, row: int) -> None:
+        self.on_drop(row)
+        keep = torch.tensor([i for i in range(len(self.ids)) if i != row], dtype=torch.int64)
+        self.envs.remove(row)
+        self.flat = self.flat[keep]
+        self.adam = AdamState(*(rows[keep] for rows in self.adam))
+        self.obs_stats.remove(row)
+        self.return_stats.remove(row)
+        self.discounted = np.delete(self.discounted, row, 0)
+        del self.ids[row], self.members[row]

@@ -1,0 +1,57 @@
+"""Hyperparameters that every algorithm has; RLlib's names wherever RLlib has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from algorithms.core.envs import VECTORIZE_MODES
+from tunerl.trainable import fixed, vector
+
+
+@dataclass(frozen=True)
+class CommonParameters:
+    """Environment, network, sampling, evaluation, execution."""
+
+    env: Any = fixed(None, "Gymnasium id, or a name given to register_env", optional=True)
+    env_config: dict[str, Any] = fixed({}, "keyword arguments of the environment")
+    num_env_runners: int = fixed(
+        0, "multiplies the sub-environments of one agent (0 counts as 1)", low=0
+    )
+    num_envs_per_env_runner: int = fixed(8, "sub-environments of one agent", low=1)
+    gym_env_vectorize_mode: str = fixed(
+        "auto", "how sub-environments are stepped", choices=VECTORIZE_MODES
+    )
+    clip_actions: bool = fixed(True, "clip continuous actions to the bounds of the action space")
+    normalize_actions: bool = fixed(False, "stretch actions from [-1, 1] to the bounds")
+    observation_filter: str = fixed(
+        "NoFilter",
+        "MeanStdFilter: observations with running mean 0 and deviation 1, clipped at 10",
+        choices=("NoFilter", "MeanStdFilter"),
+    )
+    normalize_rewards: bool = fixed(
+        False, "divide rewards by the running deviation of the discounted return, clip at 10"
+    )
+    model: dict[str, Any] = fixed(
+        {}, "network: fcnet_hiddens, fcnet_activation, vf_share_layers, ..."
+    )
+    gamma: float = vector(
+        0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
+    )
+    evaluation_interval: int | None = vector(
+        None, "evaluate after every so many iterations", low=1, optional=True
+    )
+    evaluation_duration: int = vector(10, "how much to evaluate, in episodes or timesteps", low=1)
+    evaluation_duration_unit: str = vector(
+        "episodes", "what evaluation_duration counts", choices=("episodes", "timesteps")
+    )
+    evaluation_explore: bool = vector(
+        False, "evaluate with sampled instead of the likeliest actions"
+    )
+    seed: int | None = vector(None, "mixed into the seed of each replica", low=0, optional=True)
+    torch_compile_learner: bool | None = fixed(
+        None,
+        "compile the update (seconds, then two to three times as fast); None: where it pays",
+        optional=True,
+    )
+    max_pack_size: int = fixed(32, "how many agents one worker trains at once, at most", low=1)

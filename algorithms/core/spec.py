@@ -1,0 +1,156 @@
+"""What the tuner must know of an algorithm: checks, pack key, whether compiling pays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from algorithms.core import envs, nets
+from algorithms.core.envs.spaces import check_spaces
+from tunerl.errors import InvalidConfig, Problem
+from tunerl.hyperparameters import resolve_fields, schema
+from tunerl.trainable import Pack, TrainableSpec, hyperparameters
+from tunerl.trial import Config, Metrics
+
+ALIASES = {
+    "lambda": "lambda_",
+    "num_sgd_iter": "num_epochs",
+    "sgd_minibatch_size": "minibatch_size",
+    "train_batch_size_per_learner": "train_batch_size",
+    "num_envs_per_worker": "num_envs_per_env_runner",
+    "num_rollout_workers": "num_env_runners",
+}
+COMPILE_SECONDS = 15.0
+SAVED_SECONDS = (1.2e-3, 0.2e-3)  # per update that is compiled: for the call, and for each row
+
+
+class AlgorithmSpec(TrainableSpec):
+    """An algorithm as a trainable. `parameters` is its dataclass, `pack` makes its packs."""
+
+    objective = ("env_runners/episode_return_mean", "max")
+
+    def __init__(self, name: str, parameters: type, pack: Callable[..., Pack]) -> None:
+        self.name, self.parameters, self.pack = name, parameters, pack
+        self.fixed = [n for n, info in hyperparameters(parameters).items() if not info.vector]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _registered, (self.name,)
+
+    def resolve(self, config: Config) -> Config:
+        problems: list[Problem] = []
+        full: Config = {}
+        try:
+            full = resolve_fields(self.parameters, renamed(config))
+        except InvalidConfig as error:
+            problems += error.problems
+        try:
+            model = nets.resolve_model(config.get("model"))
+        except InvalidConfig as error:
+            problems += error.problems
+        if not problems:
+            full["model"] = model
+            problems += self.problems(full)
+        if problems:
+            raise InvalidConfig(problems)
+        return full
+
+    def problems(self, config: Config) -> list[Problem]:
+        """What is wrong with a configuration whose values are each in range."""
+        if config["env"] is None:
+            return [Problem("env", "missing; name an environment, such as 'CartPole-v1'")]
+        try:
+            _probe(json.dumps([config["env"], config["env_config"]], default=_word), _Box(config))
+        except InvalidConfig as error:
+            return [Problem(problem.path or "env", problem.message) for problem in error.problems]
+        return []
+
+    def pack_key(self, config: Config) -> str:
+        return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=_word)
+
+    def capacity(self, config: Config) -> int:
+        return int(config["max_pack_size"])
+
+    def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
+        """Decides `torch_compile_learner` from the size of the experiment, where it is None."""
+        if config["torch_compile_learner"] is not None:
+            return config
+        batch = config["train_batch_size"]
+        steps = float(stop.get("num_env_steps_sampled_lifetime") or 0) or batch * float(
+            stop.get("training_iteration") or 0
+        )
+        minibatch = min(config.get("minibatch_size") or batch, batch)
+        updates = steps / minibatch * config.get("num_epochs", 1)
+        call, row = SAVED_SECONDS
+        rows = max(2, min(replicas, self.capacity(config)))
+        pays = updates * (call + row * rows) > 2 * COMPILE_SECONDS
+        return config | {"torch_compile_learner": pays}
+
+    def open(self, config: Config) -> Pack:
+        return self.pack(config, self.resolve, self.pack_key)
+
+    def schema(self) -> dict[str, Any]:
+        found = schema(self.parameters)
+        found["properties"]["env"] |= {"type": "string"}
+        found["required"] = ["env"]
+        return found
+
+    def metrics(self, config: Config) -> Sequence[str] | None:
+        return None
+
+    def evaluate(self, path: str, episodes: int = 10, seed: int = 0) -> Metrics:
+        """Play whole episodes with the agent of a checkpoint, likeliest actions."""
+        from algorithms.algorithm import Algorithm
+
+        algorithm = Algorithm.from_checkpoint(path)
+        try:
+            return algorithm.evaluate(duration=episodes, seed=seed)
+        finally:
+            algorithm.stop()
+
+
+def renamed(config: Mapping[str, Any]) -> Config:
+    """The configuration with older names replaced. Raises `InvalidConfig` when both are given."""
+    found: Config = {}
+    for name, value in config.items():
+        new = ALIASES.get(name, name)
+        if new != name and new in config:
+            raise InvalidConfig(Problem(name, f"is the older name of {new!r}, which is given too"))
+        found[new] = value
+    return found
+
+
+def _word(value: Any) -> str:
+    """A class or function as a word that is the same in every process."""
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
+
+
+def _registered(name: str) -> TrainableSpec:
+    from tunerl.registry import trainable
+
+    return trainable(name)
+
+
+class _Box:
+    """Carries a configuration past the cache's key."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Box)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=256)
+def _probe(key: str, box: _Box) -> None:
+    """Make the environment once, and look at its spaces. Raises `InvalidConfig`."""
+    config = box.config
+    made = envs.make(config["env"], config["env_config"], 1)
+    try:
+        check_spaces(made.single_observation_space, made.single_action_space)
+    finally:
+        made.close()

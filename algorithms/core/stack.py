@@ -1,0 +1,227 @@
+"""Lifts what is written for one agent over K agents whose parameters are rows of one matrix.
+
+A function of one agent is vectorised (`torch.func.vmap`), traced once per number of rows to a flat
+graph of tensor operations, and run as it is or compiled. Invariant: a row's numbers do not depend
+on the other rows nor on their number; so nothing ever runs on a single row (the kernels for one
+differ): a lone agent is run beside a copy of itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from algorithms.core.optim import AdamState, adam, clip_by_global_norm
+
+logger = logging.getLogger(__name__)
+
+Batch = dict[str, Tensor]
+TRACED_SIZES = (32, 16, 8, 4, 2)
+COMPILED_SIZES = (8, 2)
+# A tanh by way of one exponential costs a third of the library's and is as good to 1e-7;
+# the instruction set is read from the processor, compiling probes for it takes seconds.
+INDUCTOR_OPTIONS = {"cpp.threads": 1, "cpp.use_decompose_tanh": True, "cpp.vec_isa_ok": True}
+
+
+class Layout:
+    """Where each parameter of a network lies in the flat vector `[P]`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
+        self.sizes = {name: p.numel() for name, p in network.named_parameters()}
+        self.size = sum(self.sizes.values())
+
+    def flatten(self, network: nn.Module) -> Tensor:
+        """The parameters of a network as one vector `[P]`."""
+        return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The parameters by name, `[..., *shape]`, as views of `flat` `[..., P]`."""
+        parts = flat.split(list(self.sizes.values()), -1)
+        lead = flat.shape[:-1]
+        return {
+            name: part.view(*lead, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def join(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `views`, for one agent."""
+        return torch.cat([parts[name].reshape(-1) for name in self.shapes])
+
+    def load(self, network: nn.Module, flat: Tensor) -> None:
+        """Copy a vector `[P]` into a network's parameters."""
+        with torch.no_grad():
+            for p, (_, view) in zip(network.parameters(), self.views(flat).items(), strict=True):
+                p.copy_(view)
+
+
+def chunks(rows: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """`rows` cut into runs ``(start, length)`` of the given sizes, the last one padded if need be."""
+    found, start = [], 0
+    while start < rows:
+        left = rows - start
+        size = next((size for size in sizes if size <= left), sizes[-1])
+        found.append((start, size))
+        start += size
+    return found
+
+
+def padded(rows: Tensor, start: int, size: int) -> Tensor:
+    """Rows ``start : start + size``; the last row is repeated where there are fewer."""
+    part = rows[start : start + size]
+    missing = size - len(part)
+    return torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+
+
+class _Method(nn.Module):
+    """A network whose forward is one of its methods."""
+
+    def __init__(self, network: nn.Module, method: str) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, *args: Tensor) -> Any:
+        return getattr(self.network, self.method)(*args)
+
+
+def caller(network: nn.Module, method: str = "forward") -> Callable[..., Any]:
+    """``f(parameters by name, *args)``: `method` of the network with those parameters."""
+    module = _Method(network, method)
+
+    def call(parameters: Mapping[str, Tensor], *args: Tensor) -> Any:
+        named = {f"network.{name}": value for name, value in parameters.items()}
+        return functional_call(module, named, args)
+
+    return call
+
+
+class LiftedForward:
+    """A network's method on the rows of a stack: ``[K, P], [K, B, D] -> [K, B, ...]``, no gradient."""
+
+    def __init__(self, layout: Layout, function: Callable[..., Tensor]) -> None:
+        self.layout, self.function = layout, function
+        self.graphs: dict[tuple[Any, ...], Callable[..., Tensor]] = {}
+
+    def __call__(self, flat: Tensor, *args: Tensor) -> Tensor:
+        rows = len(flat)
+        if rows == 1:
+            pair = [padded(tensor, 0, 2) for tensor in (flat, *args)]
+            return self._graph(*pair)(*pair)[:1]
+        return self._graph(flat, *args)(flat, *args)
+
+    def _graph(self, *args: Tensor) -> Callable[..., Tensor]:
+        key = tuple(tuple(tensor.shape) for tensor in args)
+        if key not in self.graphs:
+
+            def lifted(flat: Tensor, *rest: Tensor) -> Tensor:
+                return vmap(self.function)(self.layout.views(flat), *rest)  # type: ignore[no-any-return]
+
+            with torch.no_grad():
+                self.graphs[key] = make_fx(lifted)(*args)
+        return self.graphs[key]
+
+
+class LiftedUpdate:
+    """One minibatch update of the rows of a stack: gradient, clip by norm, Adam, all of it per row.
+
+    `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
+    is its network. Needs the hyperparameters `lr`, `grad_clip`, `adam_epsilon`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        network: nn.Module,
+        loss: Callable[..., tuple[Tensor, Tensor]],
+        compile: bool,
+    ) -> None:
+        self.layout, self.loss = layout, loss
+        self.call = caller(network)
+        self.compile = compile and compiler_available()
+        self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
+        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def one(
+        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """The update of one agent: `[P]`, its optimiser, its minibatch, its hyperparameters."""
+
+        def objective(parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            return self.loss(lambda obs: self.call(parameters, obs), batch, hp)
+
+        gradients, statistics = torch.func.grad(objective, has_aux=True)(self.layout.views(flat))
+        gradient, norm = clip_by_global_norm(self.layout.join(gradients), hp["grad_clip"])
+        flat, state = adam(flat, gradient, state, hp["lr"], hp["adam_epsilon"])
+        return flat, state, torch.cat([statistics, norm.reshape(1)])
+
+    def __call__(
+        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """Everything `[K, ...]` with K one of `sizes`; returns new tensors."""
+        key = (len(flat), *((name, *value.shape) for name, value in batch.items()))
+        if key not in self.graphs:
+            self.graphs[key] = self._build(flat, state, batch, hp)
+        flat, mean, square, count, statistics = self.graphs[key](
+            flat, *state, *batch.values(), *hp.values()
+        )
+        return flat, AdamState(mean, square, count), statistics
+
+    def _build(self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch) -> Callable[..., Any]:
+        names, split = list(batch), len(batch)
+        hp_names = list(hp)
+
+        def lifted(flat: Tensor, mean: Tensor, square: Tensor, count: Tensor, *rest: Tensor) -> Any:
+            items = dict(zip(names, rest[:split], strict=True))
+            values = dict(zip(hp_names, rest[split:], strict=True))
+            flat, state, statistics = vmap(self.one)(
+                flat, AdamState(mean, square, count), items, values
+            )
+            return flat, *state, statistics
+
+        args = (flat, *state, *batch.values(), *hp.values())
+        with torch.no_grad():
+            graph = make_fx(lifted)(*args)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return compiled(graph, args) if self.compile else graph
+
+
+def compiler_available() -> bool:
+    """Whether this machine can compile (a C++ compiler is there)."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def compiled(graph: Any, args: tuple[Tensor, ...]) -> Callable[..., Any]:
+    """The graph compiled by Inductor; the graph itself where that fails.
+
+    One process of a machine compiles at a time: the next one finds the result in the disk cache.
+    """
+    from torch._inductor import compile as inductor_compile
+
+    try:
+        with _one_at_a_time(), torch.no_grad():
+            fast = inductor_compile(graph, list(args), options=dict(INDUCTOR_OPTIONS))
+            fast(*args)
+    except Exception:
+        logger.exception("compiling the update failed; it runs uncompiled")
+        return graph  # type: ignore[no-any-return]
+    return fast  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    path = os.path.join(tempfile.gettempdir(), f"tunerl-compile-{os.getuid()}.lock")
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
