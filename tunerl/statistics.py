@@ -134,7 +134,11 @@ def bootstrap_interval(
     else:
         drawn = np.array([statistic(row) for row in array[picks]])
     tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
+    ends = [tail, 100 - tail]
+    with np.errstate(invalid="ignore"):  # between two infinities there is nothing to interpolate
+        limits = np.percentile(drawn, ends)
+        nearby = np.percentile(drawn, ends, method="nearest")
+    low, high = np.where(np.isnan(limits), nearby, limits)
     return float(low), float(high)
 
 
