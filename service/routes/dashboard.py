@@ -1,6 +1,6 @@
 """The dashboard's files and Plotly's script, taken from the installed `plotly` package.
 
-Invariant: only files below `service/dashboard` are served, and a page may load nothing from elsewhere.
+Invariant: only files below `service/dashboard` are served; a page may load nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def index(request: Request) -> Response:
 
 @router.api_route("/static/plotly.min.js", methods=["GET", "HEAD"])
 def plotly(request: Request) -> Response:
-    """Plotly's script. For a year where the address names the installed version, which the page's does."""
+    """Plotly's script; kept for a year where the address names the version (the page's does)."""
     current = request.query_params.get("v") == plotly_version()
     cache_control = FOR_A_YEAR if current else REVALIDATE
     zipped = "gzip" in request.headers.get("accept-encoding", "").lower()
@@ -56,9 +56,9 @@ def plotly(request: Request) -> Response:
 @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
 def static(request: Request, path: str) -> Response:
     """A file of the dashboard; 404 for what is not one."""
-    file = (ROOT / path).resolve() if "\0" not in path else ROOT
-    if not file.is_relative_to(ROOT) or file.suffix not in TYPES or not file.is_file():
-        raise HTTPException(404, f"the dashboard has no file {path!r}")
+    file = _files().get(path)
+    if file is None:
+        raise HTTPException(404, f"the dashboard has no file {path[:200]!r}")
     return _answer(request, file.read_bytes(), file.suffix, REVALIDATE)
 
 
@@ -66,6 +66,14 @@ def static(request: Request, path: str) -> Response:
 def plotly_version() -> str:
     """The version of the installed `plotly` package, which brings its own plotly.js."""
     return metadata.version("plotly")
+
+
+def _files() -> dict[str, Path]:
+    return {
+        file.relative_to(ROOT).as_posix(): file
+        for file in ROOT.rglob("*")
+        if file.suffix in TYPES and file.is_file()
+    }
 
 
 def _page() -> bytes:

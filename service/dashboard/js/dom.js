@@ -46,7 +46,7 @@ export function debounced(action, delay = 150) {
 
 /** A labelled select; `options` are [value, text] pairs. */
 export function select(label, options, value, onchange) {
-  const element = h("select", { onchange: () => onchange(element.value) });
+  const element = h("select", { "aria-label": label, onchange: () => onchange(element.value) });
   setOptions(element, options, value);
   return { element, label: h("label", { class: "field" }, h("span", {}, label), element) };
 }

@@ -21,7 +21,8 @@ export function number(value, digits = 4) {
   if (Number.isInteger(value) || size >= 10 ** (digits - 1)) {
     return Math.round(value).toLocaleString("en-US");
   }
-  return trimmed(value.toPrecision(digits));
+  const text = value.toPrecision(digits);
+  return Number(text) === value ? trimmed(text) : text; // 478.03 is 478.0, so that a column stays aligned
 }
 
 /** A count with a unit prefix: 950, 98.3 k, 1.2 M. */
@@ -85,7 +86,7 @@ export function short(path) {
 }
 
 const REASONS = {
-  stop_rule: "reached the stop rule",
+  stop_rule: "stop rule",
   done: "done",
   scheduler: "stopped early",
   budget: "out of time",

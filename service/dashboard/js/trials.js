@@ -1,6 +1,6 @@
 /* What the views derive from trials. Pure: no page, no network. */
 
-import { errorLine, number, reason, short } from "./format.js";
+import { errorLine, reason, short } from "./format.js";
 
 const DOMAINS = new Set([
   "uniform", "quniform", "loguniform", "qloguniform", "randn", "qrandn", "randint", "qrandint",
@@ -72,6 +72,13 @@ export function metricNames(trials, objective) {
   }
   names.delete(objective);
   return [...(objective ? [objective] : []), ...[...names].sort()];
+}
+
+/** A function from one of `paths` to its last part, or to the whole where two would read alike. */
+export function shortest(paths) {
+  const taken = new Map();
+  for (const path of paths) taken.set(short(path), (taken.get(short(path)) ?? 0) + 1);
+  return (path) => (taken.get(short(path)) > 1 ? path : short(path));
 }
 
 /** What a column shows of a trial: `objective`, `hp:<path>`, `metric:<name>` or a field. */
@@ -171,10 +178,4 @@ export function python(value, indent = "") {
 function pythonNumber(value) {
   // Python reads 1e21 as a float too, and JavaScript writes 1e-7 as it does.
   return Object.is(value, -0) ? "-0.0" : String(value);
-}
-
-/** A statistic such as `0.95`-intervals may be a number, a pair or absent. */
-export function statistic(value) {
-  if (Array.isArray(value)) return value.map((v) => number(v)).join(" … ");
-  return number(value);
 }

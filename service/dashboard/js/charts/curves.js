@@ -4,6 +4,7 @@ import { number } from "../format.js";
 import { axis, draw, faded, plain } from "./plotly.js";
 
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+export const MAX_BANDS = 5; // more of them hide each other
 export const X_TITLES = { steps: "environment steps", iteration: "iteration", time: "time (s)" };
 
 /** Exponential moving average without the pull towards zero at the start; gaps stay gaps. */
@@ -75,8 +76,8 @@ export function traces(lines, colors, { slots = {}, bands = true, logY = false }
     const slot = slots[line.trial] ?? index;
     const color = colors.series[slot % colors.series.length];
     const dash = DASHES[Math.floor(slot / colors.series.length) % DASHES.length];
-    const usable = bands && line.low && !(logY && line.low.some((v) => v !== null && v <= 0));
-    if (usable) under.unshift(band(line, faded(color, lines.length > 5 ? 0.09 : 0.16)));
+    const usable = bands && index < MAX_BANDS && line.low && !(logY && line.low.some((v) => v !== null && v <= 0));
+    if (usable) under.unshift(band(line, faded(color, 0.13)));
     over.unshift({
       type: "scatter", mode: line.x.length === 1 ? "markers" : "lines", name: `#${line.trial}`,
       x: line.x, y: line.y, line: { color, dash, width: index === 0 ? 2.5 : 1.5 }, marker: { color, size: 6 },
@@ -92,14 +93,14 @@ function hover(line, i) {
 }
 
 /** Draw lines in `element`. */
-export function drawCurves(element, lines, { x, metric, logX, logY, bands, slots, revision }) {
+export function drawCurves(element, lines, { x, metric, logY, bands, slots, revision }) {
   return draw(
     element,
     (colors) => ({
       data: traces(lines, colors, { bands, logY, slots }),
       layout: {
-        xaxis: axis(colors, { title: X_TITLES[x], type: logX ? "log" : "linear" }),
-        yaxis: axis(colors, { title: plainEnd(metric), type: logY ? "log" : "linear" }),
+        xaxis: axis(colors, { title: X_TITLES[x], visible: lines.length > 0 }),
+        yaxis: axis(colors, { title: plainEnd(metric), type: logY ? "log" : "linear", visible: lines.length > 0 }),
       },
     }),
     revision,

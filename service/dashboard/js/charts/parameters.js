@@ -37,7 +37,7 @@ function ordered(values) {
 }
 
 /**
- * The points of `trials` for hyperparameter `path`: `{log, categories, groups: {key: {x, y, trials}}}`.
+ * The points of `trials` for hyperparameter `path`: `{log, decades, categories, groups: {key: {x, y, trials}}}`.
  * `pick(trial)` gives y. `categories` is null for a numeric axis, else the texts at 0, 1, 2, ...
  */
 export function series(trials, path, pick, domain, best = null) {
@@ -56,7 +56,8 @@ export function series(trials, path, pick, domain, best = null) {
     group.y.push(y);
     group.trials.push(trial);
   }
-  return { log, categories: categorical ? values.map(text) : null, groups };
+  const decades = log && values.length ? Math.log10(values.at(-1) / values[0]) : 0;
+  return { log, decades, categories: categorical ? values.map(text) : null, groups };
 }
 
 export function traces({ groups }, path, colors) {
@@ -84,7 +85,7 @@ export async function drawParameter(element, data, path, { logY, revision, open 
         margin: { l: 44, r: 8, t: 6, b: 36 },
         xaxis: axis(colors, {
           title: path,
-          ...(data.log ? { type: "log", dtick: undefined, exponentformat: "power" } : {}),
+          ...(data.log ? { type: "log", dtick: data.decades > 1 ? 1 : undefined, exponentformat: "power" } : {}),
           ...(data.categories
             ? { tickvals: data.categories.map((_, i) => i), ticktext: data.categories.map(plain), range: [-0.5, data.categories.length - 0.5] }
             : {}),

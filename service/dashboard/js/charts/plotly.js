@@ -88,6 +88,6 @@ export function purge(element) {
   window.Plotly?.purge(element);
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+globalThis.matchMedia?.("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const [element, { make, revision }] of drawn) draw(element, make, revision);
 });

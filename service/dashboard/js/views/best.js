@@ -5,9 +5,10 @@ import { fill, h, setText } from "../dom.js";
 import { compact, number, short, value } from "../format.js";
 import { copyButton, facts } from "../parts.js";
 import * as router from "../router.js";
-import { configOf, python, statistic } from "../trials.js";
+import { configOf, python } from "../trials.js";
 
-const SHOWN = ["mean", "iqm", "median", "std", "min", "max"];
+const SHOWN = ["mean", "iqm", "std", "min", "max"];
+const NAMES = { iqm: "IQM" };
 
 export function bestPart() {
   const body = h("div");
@@ -48,7 +49,7 @@ function card(model, trial) {
     h("p", { class: "value" }, h("strong", {}, number(trial.best_objective ?? trial.objective)), h("span", {}, short(model.objective))),
     h("p", { class: "muted" },
       h("a", { href: router.link(model.id, trial.number) }, `Trial #${trial.number}`),
-      ` · best at iteration ${trial.best_iteration ?? trial.iteration} · ${compact(trial.steps)} steps`),
+      ` · best at iteration ${trial.best_iteration ?? trial.iteration} · ${compact(trial.steps)}\u00a0steps`),
     statistics(trial),
     h("h3", {}, "Hyperparameters"),
     parameters.element,
@@ -61,8 +62,10 @@ function statistics(trial) {
   if (!given.length || (trial.seeds?.length ?? 1) < 2) return null;
   given.sort(([a], [b]) => SHOWN.indexOf(a) - SHOWN.indexOf(b));
   const list = facts();
-  list.update(given.map(([name, v]) => [name === "iqm" ? "IQM" : name, statistic(v)]));
-  return [h("h3", {}, `Over ${trial.seeds.length} seeds`), list.element];
+  list.update(given.map(([name, v]) => [NAMES[name] ?? name, number(v)]));
+  const { low, high } = trial.statistics;
+  const interval = typeof low === "number" && typeof high === "number" && h("p", { class: "muted" }, `IQM lies in ${number(low)} … ${number(high)} (bootstrap)`);
+  return [h("h3", {}, `Over ${trial.seeds.length} seeds`), list.element, interval];
 }
 
 function download(id) {

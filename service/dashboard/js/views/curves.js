@@ -1,12 +1,11 @@
 /* The learning curves of an experiment: of the best trials, or of those ticked in the table. */
 
 import * as api from "../api.js";
-import { X_TITLES, drawCurves, series } from "../charts/curves.js";
+import { MAX_BANDS, X_TITLES, drawCurves, series } from "../charts/curves.js";
 import { purge } from "../charts/plotly.js";
 import { debounced, fill, h, select, setOptions, setText } from "../dom.js";
-import { short } from "../format.js";
 import * as router from "../router.js";
-import { finished } from "../trials.js";
+import { finished, shortest } from "../trials.js";
 import { MAX_SELECTED, selected } from "./selection.js";
 
 const TOPS = ["5", "10", "20", "50"];
@@ -84,7 +83,7 @@ export function curvesPart({ onChange }) {
     setText(heading, chosen.length ? "Learning curves of the selected trials" : "Learning curves");
     setText(note, remark(lines, bands, logY));
     showKeys(keys, model.id, lines, places);
-    drawCurves(chart, lines, { x, metric, logX: false, logY, bands, slots: places, revision: `${shown.key} ${x} ${logY}` })
+    drawCurves(chart, lines, { x, metric, logY, bands, slots: places, revision: `${shown.key} ${x} ${logY}` })
       .catch((error) => setText(note, error.message));
   }
 
@@ -94,7 +93,7 @@ export function curvesPart({ onChange }) {
 function remark(lines, bands, logY) {
   if (!lines.length) return "No result with this metric yet.";
   const positive = logY ? " A log axis leaves out values that are not positive." : "";
-  return (bands ? "Lines are means over seeds; bands reach from the lowest seed to the highest." : "") + positive;
+  return (bands ? `Lines are means over seeds; bands${lines.length > MAX_BANDS ? ` of the first ${MAX_BANDS}` : ""} reach from the lowest seed to the highest.` : "") + positive;
 }
 
 /** Keep the places of trials still shown; newcomers take the lowest free ones. */
@@ -147,15 +146,14 @@ function makeControls(onChange) {
   const elements = [
     metric.label, top.label, x.label,
     h("label", { class: "field" }, h("span", {}, "Smoothing"), smooth),
-    h("label", { class: "field check" }, log, h("span", {}, "log")),
+    h("label", { class: "field check" }, log, h("span", {}, "log y")),
   ];
 
   function update(model) {
     const wanted = router.get("metric", model.objective ?? model.metrics[0] ?? "");
     const names = model.metrics.includes(wanted) || !wanted ? model.metrics : [wanted, ...model.metrics];
-    const taken = new Map();
-    for (const name of names) taken.set(short(name), (taken.get(short(name)) ?? 0) + 1);
-    setOptions(metric.element, names.map((name) => [name, taken.get(short(name)) > 1 ? name : short(name)]), wanted);
+    const labels = shortest(names);
+    setOptions(metric.element, names.map((name) => [name, labels(name)]), wanted);
     const count = selected().length;
     const tops = TOPS.map((n) => [n, `best ${n}`]);
     const chosen = [["sel", `${count} selected${count === MAX_SELECTED ? " (the most)" : ""}`]];

@@ -5,7 +5,7 @@ import { NONE, compact, duration, errorLine, number, reason, short, value } from
 import { TRIAL_STATUSES, pill } from "../parts.js";
 import * as router from "../router.js";
 import { table } from "../table.js";
-import { cell, filtered, sorted } from "../trials.js";
+import { cell, filtered, shortest, sorted } from "../trials.js";
 import { MAX_SELECTED, selected, toggle } from "./selection.js";
 
 const DEFAULT_SORT = "number";
@@ -72,19 +72,20 @@ function columns(model, metrics, onChange) {
         { key: "objective", label: "Last", title: `last ${model.objective}`, numeric: true, text: (t) => number(t.objective) },
       ]
     : [];
+  const labels = shortest(model.hyperparameters);
   return [
     { key: "select", label: "", title: "Show the curve", sortable: false, class: "tick", draw: (td, t) => tick(td, t, onChange) },
     { key: "number", label: "#", title: "number of the trial", numeric: true, draw: (td, t) => trialLink(td, model.id, t) },
     { key: "status", label: "Status", draw: (td, t) => pill(t.status, td.firstElementChild ?? td.appendChild(h("span"))) },
+    { key: "reason", label: "Reason", class: "why", draw: why },
     ...objective,
     ...model.hyperparameters.map((path) => ({
-      key: `hp:${path}`, label: path, title: `hyperparameter ${path}`, numeric: isNumeric(model, path), text: (t) => value(cell(t, `hp:${path}`)),
+      key: `hp:${path}`, label: labels(path), title: `hyperparameter ${path}`, numeric: isNumeric(model, path), text: (t) => value(cell(t, `hp:${path}`)),
     })),
     ...metrics.map(metric),
     { key: "iteration", label: "Iter.", title: "training iterations", numeric: true, text: (t) => number(t.iteration) },
     { key: "steps", label: "Steps", title: "environment steps", numeric: true, text: (t) => compact(t.steps) },
     { key: "time_total_s", label: "Time", title: "time in training", numeric: true, text: (t) => duration(t.time_total_s) },
-    { key: "reason", label: "Reason", class: "why", draw: why },
   ];
 }
 
