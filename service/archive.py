@@ -5,7 +5,6 @@ Invariant: what is sent is complete, and its SHA-256 was known before the first 
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,14 +54,10 @@ def zip_checkpoint(store: Store, checkpoint: CheckpointRecord) -> Zipped:
     store.pin(checkpoint.id)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `Zipped.blocks` closes it
     try:
-        checkpoints.write_zip(checkpoint.uri, file)
+        digest = checkpoints.write_zip(checkpoint.uri, file)
         size = file.tell()
         file.seek(0)
-        digest = hashlib.sha256()
-        while block := file.read(BLOCK):
-            digest.update(block)
-        file.seek(0)
-        return Zipped(file, size, digest.hexdigest())
+        return Zipped(file, size, digest)
     except BaseException:
         file.close()
         raise

@@ -11,10 +11,9 @@ import os
 import tempfile
 import time
 import uuid
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ import httpx
 
 from service.errors import Unreachable, from_problem
 from service.settings import is_loopback
+from tunerl import checkpoints
 from tunerl.errors import Conflict, CorruptCheckpoint, TuneRLError
 from tunerl.trial import ExperimentStatus
 
@@ -131,7 +131,7 @@ class Client:
             archive, unpacked = Path(work, "checkpoint.zip"), Path(work, "checkpoint")
             with self._stream(f"{_experiment(id)}/best/checkpoint") as response:
                 _receive(response, archive)
-            unpack(archive, unpacked)
+            checkpoints.extract_zip(archive, unpacked)
             os.replace(unpacked, target)
         return target
 
@@ -239,20 +239,6 @@ class Client:
                     ) from error
                 time.sleep(pause)
         raise AssertionError("unreachable")
-
-
-def unpack(archive: Path, directory: Path) -> None:
-    """Unpack a checkpoint's zip. Raises `CorruptCheckpoint` for what would land elsewhere."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            for entry in file.infolist():
-                path = PurePosixPath(entry.filename.replace("\\", "/"))
-                link = (entry.external_attr >> 16) & 0o170000 == 0o120000
-                if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
-                    raise CorruptCheckpoint(f"the archive has an unsafe entry: {entry.filename!r}")
-            file.extractall(directory)
-    except zipfile.BadZipFile as error:
-        raise CorruptCheckpoint(f"the archive cannot be read: {error}") from error
 
 
 def _receive(response: httpx.Response, path: Path) -> None:

@@ -108,7 +108,9 @@ def _finite(text: str) -> float:
 
 
 JsonObject = Annotated[dict[str, Any], Depends(json_object)]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)
+]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_NUMBER)]
 MaxPoints = Annotated[int, Query(ge=2, le=5000)]

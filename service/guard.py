@@ -81,7 +81,7 @@ class Guard:
                 421, f"this service is not known as {host!r}; use 127.0.0.1 or localhost"
             )
         origin = headers.get("origin")
-        if scope["method"] not in SAFE_METHODS and origin and urlsplit(origin).netloc != host:
+        if scope["method"] not in SAFE_METHODS and origin and _netloc(origin) != host:
             raise HTTPException(403, "pages of another origin may not change anything here")
         if self.token and scope["path"].startswith("/api/"):
             scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -135,4 +135,14 @@ def _digest(token: str) -> bytes:
 
 
 def _hostname(host: str) -> str:
-    return (urlsplit(f"//{host}").hostname or "") if host else ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

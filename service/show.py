@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+
+from tunerl.space import Space, from_json
+from tunerl.space.space import look_up
 
 Json = Mapping[str, Any]
 
@@ -102,31 +106,22 @@ def results(items: Iterable[Json], searched: Iterable[str], metric: str | None) 
             quantity(item["metrics"].get(metric) if metric else None),
             quantity(values.get("std")),
             quantity(values.get("n")),
-            *(cell(lookup(item["config"], name)) for name in columns),
+            *(cell(_at(item["config"], name)) for name in columns),
         )
     return table
 
 
-def lookup(config: Any, path: str) -> Any:
-    """The value at a dotted path such as ``model.fcnet_activation``, or None."""
-    for part in path.split("."):
-        if not isinstance(config, Mapping) or part not in config:
-            return None
-        config = config[part]
-    return config
+def searched(param_space: Json) -> list[str]:
+    """Paths, such as ``model/fcnet_hiddens``, of what a search space (as JSON) leaves open."""
+    names = Space(from_json(param_space)).domains
+    return list(dict.fromkeys(re.sub(r"\[\d+\]", "", name) for name in names))
 
 
-def searched(space: Any, prefix: str = "") -> list[str]:
-    """Dotted paths of what a search space (as JSON) leaves open."""
-    if not isinstance(space, Mapping):
-        return []
-    found = []
-    for name, value in space.items():
-        if isinstance(value, Mapping):
-            inner = searched(value, f"{prefix}{name}.")
-            is_domain = len(value) == 1 and isinstance(next(iter(value.values())), list | Mapping)
-            found += inner or ([f"{prefix}{name}"] if is_domain else [])
-    return found
+def _at(config: Json, path: str) -> Any:
+    try:
+        return look_up(dict(config), path)
+    except LookupError:
+        return None
 
 
 def _table(*columns: str) -> Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -77,17 +77,23 @@ class View:
         return self.elapsed * (1 - done) / done if 0.02 <= done < 1 and not self.finished else None
 
 
-def watch(source: Source, id: str, console: Console, poll: float = 0.5) -> Json:
-    """Show the experiment until it has finished, in place on a terminal, else in lines."""
+def watch(
+    source: Source,
+    id: str,
+    console: Console,
+    poll: float = 0.5,
+    over: Callable[[View], bool] = lambda view: view.finished,
+) -> Json:
+    """Show the experiment until it is `over`, in place on a terminal, else in lines."""
     view = View()
     if not console.is_terminal:
-        _watch_in_lines(source, id, console, view, poll)
+        _watch_in_lines(source, id, console, view, poll, over)
     else:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 _look(source, id, view)
                 live.update(frame(view), refresh=True)
-                if view.finished:
+                if over(view):
                     break
                 time.sleep(poll)
     for each in ending(view, source):
@@ -95,7 +101,14 @@ def watch(source: Source, id: str, console: Console, poll: float = 0.5) -> Json:
     return view.experiment
 
 
-def _watch_in_lines(source: Source, id: str, console: Console, view: View, poll: float) -> None:
+def _watch_in_lines(
+    source: Source,
+    id: str,
+    console: Console,
+    view: View,
+    poll: float,
+    over: Callable[[View], bool],
+) -> None:
     printed, seen = -LINE_SECONDS, None
     while True:
         _look(source, id, view)
@@ -103,7 +116,7 @@ def _watch_in_lines(source: Source, id: str, console: Console, view: View, poll:
         if now - printed >= LINE_SECONDS or status != seen:
             console.print(line(view), soft_wrap=True, highlight=False, markup=False)
             printed, seen = now, status
-        if view.finished:
+        if over(view):
             return
         time.sleep(poll)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from service import schemas
+from service.admission import admit
 from service.deps import (
     After,
     IdempotencyKey,
@@ -19,7 +20,6 @@ from service.deps import (
     TheStore,
 )
 from service.progress import totals
-from tunerl import spec
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
@@ -29,10 +29,10 @@ def create_experiment(
     body: JsonObject, store: TheStore, response: Response, key: IdempotencyKey = None
 ) -> schemas.ExperimentWithSpec:
     """Submit an experiment. With an `Idempotency-Key` the same request again answers the same."""
-    checked = spec.check(body)
+    spec = admit(body)
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     record = store.create_experiment(
-        checked.to_json(), checked.name, claimable=True, idempotency_key=key, request_hash=digest
+        spec.to_json(), spec.name, claimable=True, idempotency_key=key, request_hash=digest
     )
     response.headers["Location"] = f"/api/v1/experiments/{record.id}"
     return schemas.ExperimentWithSpec.of(record, totals(store, record), spec=record.spec)

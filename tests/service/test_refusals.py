@@ -47,6 +47,9 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"searcher": {"type": "optunaa"}}, "searcher.type", "optuna"),
         ({"stop": {"training_iteration": "soon"}}, "stop.training_iteration", ""),
         ({"metrik": "score"}, "metrik", "metric"),
+        ({"storage": "/elsewhere"}, "storage", "TUNERL_STORAGE"),
+        ({"python": ["param_space.x"]}, "python", "tunerl.Tuner"),
+        ({"param_space": {"x": 1.0, "env": "os:Evil-v0"}}, "param_space.env", "import"),
     ],
 )
 def test_a_wrong_spec_is_422_with_the_path_of_the_field(
@@ -184,6 +187,7 @@ def test_a_page_of_another_origin_may_not_change_anything(http: httpx.Client) ->
     cancel = f"{POST}/{id}:cancel"
     problem(http.post(cancel, headers={"Origin": "https://evil.example"}), 403)
     problem(http.post(cancel, headers={"Origin": "null"}), 403)
+    problem(http.post(cancel, headers={"Origin": "http://[::1"}), 403)
     assert http.get(f"{POST}/{id}").json()["request"] is None
 
 

@@ -63,7 +63,7 @@ def test_experiments_are_listed_newest_first_page_by_page(http: httpx.Client) ->
 
 
 def test_trials_sort_by_objective_page_by_page(http: httpx.Client, path: str) -> None:
-    query = {"sort": "best_objective", "order": "desc", "limit": 2}
+    query: dict[str, str | int] = {"sort": "best_objective", "order": "desc", "limit": 2}
     first = http.get(f"{path}/trials", params=query).json()
     second = http.get(f"{path}/trials", params=query | {"after": first["next"]}).json()
     numbers = [item["number"] for item in first["items"] + second["items"]]
@@ -159,9 +159,7 @@ def test_failed_trials_show_their_error_and_the_others_go_on(
     assert ended["best"]["trial"] == 1
 
 
-def test_nan_and_infinity_leave_as_null(
-    client: Client, worker: Worker, http: httpx.Client
-) -> None:
+def test_nan_and_infinity_leave_as_null(client: Client, worker: Worker, http: httpx.Client) -> None:
     id = client.create(sweep("nan"))["id"]
     client.wait(id, poll=0.05, timeout=60)
 

@@ -1,4 +1,4 @@
-"""A worker in a process of its own that knows the tests' trainables; the environment configures it."""
+"""A worker in a process of its own that knows the tests' trainables."""
 
 from __future__ import annotations
 

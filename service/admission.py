@@ -1,0 +1,49 @@
+"""What an experiment that comes over the network may say.
+
+Invariant: a request names only what this installation knows: no import path, no Python, no place on
+this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunerl import spec
+from tunerl.errors import InvalidInput, InvalidSpec, Problem
+from tunerl.spec import ExperimentSpec
+
+
+def admit(body: dict[str, Any]) -> ExperimentSpec:
+    """The checked spec. Raises `InvalidSpec` with all problems, each under its path."""
+    found = list(_foreign(body))
+    try:
+        checked = spec.check(body)
+    except InvalidInput as error:
+        seen = {problem.path for problem in found}
+        found += [problem for problem in error.problems if problem.path not in seen]
+    if found:
+        raise InvalidSpec(found)
+    return checked
+
+
+def _foreign(body: Mapping[str, Any]) -> Iterator[Problem]:
+    if body.get("storage"):
+        yield Problem("storage", "the service decides where checkpoints go (TUNERL_STORAGE)")
+    if body.get("python"):
+        yield Problem("python", "Python objects cannot be sent; use tunerl.Tuner in a program")
+    space = body.get("param_space")
+    for name in _texts(space.get("env") if isinstance(space, Mapping) else None):
+        if ":" in name:
+            yield Problem(
+                "param_space.env",
+                f"{name!r} would import a module; name a registered environment or Gymnasium id",
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
