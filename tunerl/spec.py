@@ -6,8 +6,16 @@ classes) is named in `python` and such an experiment is driven only by the proce
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunerl.schedulers.base import Scheduler
+    from tunerl.searchers.base import Searcher
+    from tunerl.space import Space
+    from tunerl.stopping import StopRules
+    from tunerl.trainable import TrainableSpec
 
 AGGREGATES = ("mean", "median", "iqm", "min", "max", "lower_quartile")
 
@@ -56,3 +64,56 @@ class ExperimentSpec:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Custom:
+    """What of an experiment is Python and cannot be written in JSON; None: what the spec says."""
+
+    space: Space | None = None
+    searcher: Searcher | None = None
+    scheduler: Scheduler | None = None
+    stop: Callable[[str, dict[str, Any]], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The live pieces of one experiment, set up and fresh: for one controller."""
+
+    space: Space
+    searcher: Searcher
+    scheduler: Scheduler
+    rules: StopRules
+
+
+def from_json(obj: Mapping[str, Any]) -> ExperimentSpec:
+    """The spec that JSON describes; no more than names and types of the fields is checked.
+
+    Raises `InvalidSpec` with all problems, each under its field.
+    """
+    from tunerl.checking import read
+
+    return read(obj)
+
+
+def check(
+    spec: Mapping[str, Any] | ExperimentSpec,
+    trainable: TrainableSpec | None = None,
+    custom: Custom | None = None,
+) -> ExperimentSpec:
+    """The spec, runnable: names are known, ranges lie within those of the trainable.
+
+    `trainable`: instead of looking its name up. A missing metric and mode are filled in from the
+    trainable's objective. Raises `InvalidSpec` with everything that is wrong, each under the path
+    of its field, such as ``param_space.lr``.
+    """
+    from tunerl.checking import checked
+
+    return checked(from_json(spec) if isinstance(spec, Mapping) else spec, trainable, custom)
+
+
+def build(spec: ExperimentSpec, custom: Custom | None = None) -> Parts:
+    """Fresh pieces for a controller. Raises `InvalidSpec`, `InvalidSpace`."""
+    from tunerl.checking import parts
+
+    return parts(spec, custom or Custom())

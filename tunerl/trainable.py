@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tunerl.trial import Config, Metrics, ReplicaId
@@ -133,11 +132,13 @@ class Pack(ABC):
 class TrainableSpec(ABC):
     """What the tuner must know of a kind of training code to run it. Registered by name.
 
-    `objective` is the default (metric, mode), or None.
+    `objective` is the default (metric, mode), or None. `stateful`: members can be saved at any
+    iteration, so trials are by default at their end.
     """
 
     name: str
     objective: tuple[str, str] | None = None
+    stateful: bool = True
 
     @abstractmethod
     def resolve(self, config: Config) -> Config:

@@ -1,0 +1,216 @@
+"""Reads and checks an `ExperimentSpec`: finds everything that is wrong, not only the first.
+
+Invariant: nothing is run; a problem's path is the field that the user has to change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any
+
+from tunerl import registry, schedulers, searchers
+from tunerl.errors import (
+    InvalidConfig,
+    InvalidInput,
+    InvalidSpace,
+    InvalidSpec,
+    NotFound,
+    Problem,
+    TrainableError,
+    nearest,
+)
+from tunerl.metrics import nearest_metric
+from tunerl.probing import probe
+from tunerl.space import Space
+from tunerl.space import from_json as space_from_json
+from tunerl.spec import AGGREGATES, CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
+from tunerl.stopping import StopRules
+from tunerl.trainable import TrainableSpec
+
+_NESTED = {"checkpoint": CheckpointSpec, "failure": FailureSpec}
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "a string"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "dict": ((Mapping,), "an object"),
+    "tuple": ((list, tuple), "a list"),
+}
+
+
+def read(obj: Mapping[str, Any]) -> ExperimentSpec:
+    """See `tunerl.spec.from_json`."""
+    problems: list[Problem] = []
+    spec = _read(ExperimentSpec, obj, "", problems)
+    if problems:
+        raise InvalidSpec(problems)
+    assert isinstance(spec, ExperimentSpec)
+    return spec
+
+
+def _read(cls: type[Any], obj: Mapping[str, Any], prefix: str, problems: list[Problem]) -> Any:
+    known = {entry.name: entry for entry in fields(cls)}
+    values = {}
+    for name, value in obj.items():
+        path = f"{prefix}{name}"
+        if name not in known:
+            problems.append(Problem(path, f"there is no such field; {nearest(str(name), known)}"))
+        elif name in _NESTED and isinstance(value, Mapping):
+            values[name] = _read(_NESTED[name], value, f"{path}.", problems)
+        elif message := _misfit(known[name], value):
+            problems.append(Problem(path, message))
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    for name, entry in known.items():
+        if name not in obj and entry.default is MISSING and entry.default_factory is MISSING:
+            problems.append(Problem(f"{prefix}{name}", "is missing"))
+    return None if problems else cls(**values)
+
+
+def _misfit(entry: Field[Any], value: Any) -> str | None:
+    """What is wrong with the type of a value."""
+    words = [word.strip() for word in str(entry.type).split("|")]
+    if value is None and "None" in words:
+        return None
+    kinds, what = _KINDS.get(words[0].split("[")[0], ((Mapping,), "an object"))
+    if isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)):
+        return None
+    return f"{value!r} given; it must be {what}" + (" or null" if "None" in words else "")
+
+
+def checked(
+    spec: ExperimentSpec, trainable: TrainableSpec | None, custom: Custom | None
+) -> ExperimentSpec:
+    """See `tunerl.spec.check`."""
+    custom, problems = custom or Custom(), list(_values(spec))
+    spec = replace(spec, max_concurrent_trials=spec.max_concurrent_trials or None)
+    trainable = trainable or _collect(lambda: _trainable(spec.trainable), problems)
+    if trainable is not None and spec.metric is None and spec.mode is None and trainable.objective:
+        spec = replace(spec, metric=trainable.objective[0], mode=trainable.objective[1])
+    space = _collect(lambda: _space(spec, custom), problems)
+    if space is not None:
+        _collect(lambda: _searcher(spec, custom, space), problems)
+        if trainable is not None:
+            problems += _configurations(spec, trainable, space)
+    _collect(lambda: _scheduler(spec, custom), problems)
+    if problems:
+        unique = {(problem.path, problem.message): problem for problem in problems}
+        raise InvalidSpec(list(unique.values()))
+    return spec
+
+
+def parts(spec: ExperimentSpec, custom: Custom) -> Parts:
+    """See `tunerl.spec.build`."""
+    space = _space(spec, custom)
+    return Parts(
+        space,
+        _searcher(spec, custom, space),
+        _scheduler(spec, custom),
+        StopRules(spec.stop, custom.stop),
+    )
+
+
+def _collect(make: Callable[[], Any], problems: list[Problem]) -> Any:
+    try:
+        return make()
+    except InvalidInput as error:
+        problems += error.problems
+        return None
+
+
+def _trainable(name: str) -> TrainableSpec:
+    try:
+        return registry.trainable(name)
+    except (NotFound, TrainableError) as error:
+        raise InvalidSpec(Problem("trainable", str(error))) from error
+
+
+def _space(spec: ExperimentSpec, custom: Custom) -> Space:
+    try:
+        return custom.space or Space(space_from_json(spec.param_space))
+    except InvalidSpace as error:
+        raise InvalidSpace(list(_below("param_space", error.problems))) from error
+
+
+def _below(root: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    for problem in problems:
+        path = problem.path.replace("/", ".")
+        if not path.startswith(root):
+            path = f"{root}.{path}" if path else root
+        yield Problem(path, problem.message)
+
+
+def _searcher(spec: ExperimentSpec, custom: Custom, space: Space) -> searchers.Searcher:
+    searcher = custom.searcher or searchers.create(spec.searcher)
+    searcher.setup(space, spec.metric, spec.mode, spec.num_samples, spec.seed)
+    return searcher
+
+
+def _scheduler(spec: ExperimentSpec, custom: Custom) -> schedulers.Scheduler:
+    scheduler = custom.scheduler or schedulers.create(spec.scheduler)
+    scheduler.setup(spec.metric, spec.mode, spec.seed)
+    return scheduler
+
+
+def _configurations(
+    spec: ExperimentSpec, trainable: TrainableSpec, space: Space
+) -> Iterator[Problem]:
+    """What the trainable has against the configurations of the space, and its metrics' names."""
+    config, problems = probe(trainable, space, spec.seed)
+    yield from _below("param_space", problems)
+    if config is None or spec.metric is None:
+        return
+    try:
+        names = trainable.metrics(trainable.resolve(config))
+    except InvalidConfig:
+        return
+    needed = [("metric", spec.metric), *((f"stop.{name}", name) for name in spec.stop)]
+    for path, name in needed if names is not None else ():
+        if name not in (names or ()):
+            hint = nearest_metric(name, names or ())
+            yield Problem(path, f"{trainable.name} reports no metric {name!r}; {hint}")
+
+
+def _values(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Numbers out of range and words that do not exist."""
+    if spec.num_samples < 1 and spec.num_samples != -1:
+        yield Problem("num_samples", f"{spec.num_samples} given; at least 1, or -1 for no end")
+    if spec.num_seeds < 1:
+        yield Problem("num_seeds", f"{spec.num_seeds} given; it must be at least 1")
+    if spec.aggregate not in AGGREGATES:
+        hint = nearest(spec.aggregate, AGGREGATES)
+        yield Problem("aggregate", f"no aggregate is called {spec.aggregate!r}; {hint}")
+    if spec.mode not in (None, "min", "max"):
+        yield Problem("mode", f"{spec.mode!r} given; allowed: 'min', 'max'")
+    if spec.metric is not None and spec.mode is None:
+        what = f"say whether {spec.metric!r} is to be large or small"
+        yield Problem("mode", f"is missing; {what}: 'max' or 'min'")
+    if spec.mode is not None and spec.metric is None:
+        yield Problem("metric", f"is missing, while mode is {spec.mode!r}; name the metric")
+    if spec.max_concurrent_trials is not None and spec.max_concurrent_trials < 0:
+        given = spec.max_concurrent_trials
+        yield Problem("max_concurrent_trials", f"{given} given; at least 1, or none for no limit")
+    if spec.time_budget_s is not None and not 0 < spec.time_budget_s < math.inf:
+        yield Problem("time_budget_s", f"{spec.time_budget_s} given; a number of seconds above 0")
+    for name, limit in spec.stop.items():
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or math.isnan(limit):
+            yield Problem(f"stop.{name}", f"{limit!r} given; it must be a number")
+    yield from _policies(spec)
+
+
+def _policies(spec: ExperimentSpec) -> Iterator[Problem]:
+    checkpoint, failure = spec.checkpoint, spec.failure
+    if checkpoint.num_to_keep is not None and checkpoint.num_to_keep < 1:
+        given = checkpoint.num_to_keep
+        yield Problem("checkpoint.num_to_keep", f"{given} given; at least 1, or none for all")
+    if checkpoint.score_order not in ("min", "max"):
+        yield Problem(
+            "checkpoint.score_order", f"{checkpoint.score_order!r} given; allowed: 'min', 'max'"
+        )
+    if checkpoint.frequency < 0:
+        yield Problem("checkpoint.frequency", f"{checkpoint.frequency} given; it must be 0 or more")
+    if failure.max_failures < -1:
+        given = failure.max_failures
+        yield Problem("failure.max_failures", f"{given} given; 0 or more, or -1 for no limit")

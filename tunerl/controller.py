@@ -1,0 +1,352 @@
+"""Drives one experiment: fill, commit, wait, record; over and over.
+
+Invariant: what one turn found out and decided is one transaction, written before any pack acts on
+it; so a controller that dies at any point is continued by another from the store alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tunerl import codec
+from tunerl.errors import (
+    Fenced,
+    InvalidConfig,
+    InvalidSpec,
+    Problem,
+    StoreError,
+    TuneRLError,
+)
+from tunerl.fleet import Fleet
+from tunerl.heartbeat import LEASE_S, Heartbeat
+from tunerl.ledger import Ledger, Run, replica_seeds
+from tunerl.recorder import Recorder
+from tunerl.referee import Referee
+from tunerl.replay import replay, time_used
+from tunerl.runtime.base import Lost, Report, Runtime
+from tunerl.saving import Saver
+from tunerl.searchers.base import Searcher, Wait
+from tunerl.searchers.random import BasicVariantGenerator
+from tunerl.spec import ExperimentSpec, Parts
+from tunerl.store.records import Lease
+from tunerl.trainable import TrainableSpec
+from tunerl.trial import Config, ExperimentStatus, Reason, Status
+from tunerl.views import NoProgress, Progress, View, view_of
+
+if TYPE_CHECKING:
+    from tunerl.store import Store
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0  # how long to wait for reports before looking at requests and clocks again
+SUSPEND_S = 30.0  # how long a pause may wait for packs under way
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an experiment stands when its controller leaves it."""
+
+    status: ExperimentStatus
+    reason: str | None = None
+
+
+@dataclass
+class Controller:
+    """One experiment, its pieces, and the loop over them.
+
+    `lease` is held already, and released by whoever took it. `root`: where checkpoints go.
+    """
+
+    store: Store
+    lease: Lease
+    spec: ExperimentSpec
+    trainable: TrainableSpec
+    runtime: Runtime
+    root: str
+    parts: Parts
+    progress: Progress = field(default_factory=NoProgress)
+    lease_seconds: float = LEASE_S
+
+    def __post_init__(self) -> None:
+        self._outcome: Outcome | None = None
+        self._asked: Outcome | None = None  # from outside, by `interrupt`
+        self._draining: Outcome | None = None  # what comes once the running trials have ended
+        self._exhausted = False
+        self._used, self._began = 0.0, time.monotonic()
+        self._searcher: Searcher = self.parts.searcher
+        self._ledger = Ledger(self.store, self.lease)
+        self._fleet = Fleet(self.runtime, self.trainable, self.lease.experiment_id)
+        self._referee = Referee(self.parts.scheduler, self.parts.rules)
+        self._saver = Saver(
+            self.spec.checkpoint,
+            root=self.root,
+            trainable=self.trainable.name,
+            stateful=self.trainable.stateful,
+            store=self.store,
+            ledger=self._ledger,
+            fleet=self._fleet,
+        )
+        self._recorder = Recorder(
+            self.spec, self.parts.rules, self._ledger, self._fleet, self._saver, self._referee
+        )
+
+    def interrupt(self, reason: str, *, requeue: bool = False) -> None:
+        """Ask the loop to stop soon, in a state from which another controller goes on.
+
+        The experiment is PAUSED, or with `requeue` PENDING for the next worker. May be called from
+        another thread or from a signal handler; a second call changes nothing.
+        """
+        status = ExperimentStatus.PENDING if requeue else ExperimentStatus.PAUSED
+        self._asked = self._asked or Outcome(status, reason)
+
+    def run(self) -> ExperimentStatus:
+        """Drive the experiment until it ends or is put aside; its status then.
+
+        Raises what makes the whole experiment impossible (`InvalidSpec` for resources nobody has,
+        `MetricError`), after the status ERROR was stored; `Fenced` when another process has it.
+        """
+        with Heartbeat(self.store, self.lease, self.lease_seconds) as heart:
+            try:
+                self._start()
+                while self._outcome is None:
+                    self._watch(heart)
+                    self._fill()
+                    self._commit()
+                    if self._outcome is None:
+                        self._turn()
+                return self._end(self._outcome)
+            except (Fenced, StoreError):
+                raise
+            except KeyboardInterrupt:
+                self._give_back()
+                self._set(Outcome(ExperimentStatus.PAUSED, "interrupted"))
+                raise
+            except Exception as error:
+                self._give_up(error)
+                raise
+            finally:
+                self._fleet.close_all()
+                self.progress.end(self.view())
+
+    # Beginning and end.
+
+    def _start(self) -> None:
+        experiment = self.store.get_experiment(self.lease.experiment_id)
+        if self.spec.time_budget_s is not None:
+            self._used = time_used(self.store, experiment.id)
+        replay(self.store, self._ledger, self._referee, self.spec.mode)
+        self._saver.restore(self.store.checkpoints(experiment.id))
+        for run in self._ledger.unfinished:
+            self._prepare(run)
+        if experiment.status is ExperimentStatus.CANCELING:
+            self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
+            return
+        if experiment.status is not ExperimentStatus.RUNNING:
+            self.store.set_status(self.lease, ExperimentStatus.RUNNING)
+        self._ledger.event("experiment.started", f"taken up by {self.lease.owner}")
+        self.progress.start(self.view())
+
+    def _end(self, outcome: Outcome) -> ExperimentStatus:
+        if outcome.status is ExperimentStatus.CANCELED:
+            self._cancel()
+        elif outcome.status in (ExperimentStatus.PAUSED, ExperimentStatus.PENDING):
+            self._suspend(save=self._recorder.storage_full is None)
+        else:
+            self._end_trials(Reason.FAILURE)
+        self._set(outcome)
+        return outcome.status
+
+    def _set(self, outcome: Outcome) -> None:
+        status = str(outcome.status).lower()
+        self._ledger.event(f"experiment.{status}", outcome.reason or status)
+        self._commit()
+        self.store.set_status(self.lease, outcome.status, outcome.reason)
+        self._outcome = outcome
+
+    def _give_up(self, error: Exception) -> None:
+        self._end_trials(Reason.FAILURE)
+        text = str(error) if isinstance(error, TuneRLError) else f"{type(error).__name__}: {error}"
+        self._set(Outcome(ExperimentStatus.ERROR, text))
+
+    def _end_trials(self, reason: Reason) -> None:
+        for run in self._ledger.unfinished:
+            self._ledger.move(run, Status.CANCELED, reason)
+
+    def _cancel(self) -> None:
+        experiment = self.store.get_experiment(self.lease.experiment_id)
+        if experiment.status is ExperimentStatus.RUNNING:
+            self.store.set_status(self.lease, ExperimentStatus.CANCELING)
+        self._end_trials(Reason.USER)
+
+    def _suspend(self, save: bool) -> None:
+        """Let what is under way come in, save whoever can be saved, and give all places back."""
+        deadline = time.monotonic() + SUSPEND_S
+        self._drain(deadline)
+        if save:
+            self._recorder.save_all()
+            self._fleet.dispatch(self._ledger.trials, step=False)
+            self._drain(deadline)
+        self._give_back()
+
+    def _drain(self, deadline: float) -> None:
+        while self._fleet.busy and time.monotonic() < deadline:
+            self._recorder.take(self.runtime.wait(min(TURN_S, deadline - time.monotonic())))
+            self._commit()
+
+    def _give_back(self) -> None:
+        for run in list(self._ledger.of[Status.RUNNING].values()):
+            self._ledger.move(run, Status.PENDING)
+
+    # One turn.
+
+    def _watch(self, heart: Heartbeat) -> None:
+        """Requests of the user, the clock, the rules for the whole experiment."""
+        request = heart.request()
+        if request == "cancel":
+            self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
+        elif request == "pause":
+            self._outcome = Outcome(ExperimentStatus.PAUSED, "paused by the user")
+        elif self._asked is not None:
+            self._outcome = self._asked
+        elif self._recorder.storage_full is not None:
+            self._outcome = Outcome(ExperimentStatus.PAUSED, self._recorder.storage_full)
+        elif self._recorder.failed_fast is not None:
+            self._outcome = Outcome(ExperimentStatus.ERROR, self._recorder.failed_fast)
+        elif self._draining is None and self._time_left() <= 0:
+            reason = f"the time budget of {self.spec.time_budget_s:g} s is used up"
+            self._wind_down(Reason.BUDGET, reason)
+        elif self._draining is None and self._referee.all_stopped():
+            self._wind_down(Reason.STOP_RULE, "the stop rule ended the experiment")
+
+    def _time_left(self) -> float:
+        if self.spec.time_budget_s is None:
+            return float("inf")
+        return self.spec.time_budget_s - self._used - (time.monotonic() - self._began)
+
+    def _wind_down(self, reason: Reason, text: str) -> None:
+        """Nothing new begins, and what runs ends after the iteration it is at."""
+        self._draining = Outcome(ExperimentStatus.COMPLETED, text)
+        for run in self._ledger.unfinished:
+            self._recorder.end(run, reason)
+
+    def _fill(self) -> None:
+        if self._outcome is not None:
+            return
+        if self._draining is None:
+            while self._has_room():
+                if not self._suggest():
+                    break
+            self._place()
+        if not self._ledger.of[Status.RUNNING]:
+            self._idle()
+            self._place()
+
+    def _place(self) -> None:
+        for run in self._fleet.place(self._ledger.of[Status.PENDING].values()):
+            self._recorder.placed(run)
+
+    def _idle(self) -> None:
+        """Nobody runs. The end, unless someone waits for a place or was put aside."""
+        if self._draining is not None:
+            self._outcome = self._draining
+        elif self._ledger.of[Status.PENDING]:
+            return
+        elif self._ledger.of[Status.PAUSED]:
+            self._ledger.event("scheduler.idle", "nothing runs; the scheduler is asked what next")
+            self._recorder.apply(self._referee.idle())
+            if not self._ledger.of[Status.PENDING]:
+                for run in list(self._ledger.of[Status.PAUSED].values()):
+                    self._recorder.end(run, Reason.SCHEDULER)
+        elif self._exhausted:
+            self._outcome = self._verdict()
+        elif not self._has_room() or not self._suggest():
+            if self._exhausted:
+                self._outcome = self._verdict()
+                return
+            raise TuneRLError(
+                f"searcher {self._searcher.name!r} waits for a result, but no trial runs"
+            )
+
+    def _verdict(self) -> Outcome:
+        """Completed, unless not one trial came to something."""
+        trials, errors = len(self._ledger.trials), self._ledger.of[Status.ERROR]
+        if trials and len(errors) == trials:
+            lines = (errors[min(errors)].error or "").strip().splitlines()
+            text = f"all {trials} trials failed, the first with: {lines[-1] if lines else '?'}"
+            return Outcome(ExperimentStatus.ERROR, text)
+        reason = f"{len(errors)} of {trials} trials failed" if errors else None
+        return Outcome(ExperimentStatus.COMPLETED, reason)
+
+    def _has_room(self) -> bool:
+        """Whether another trial should be made now.
+
+        Random search is asked ahead, for as many as could run besides, so that like meets like.
+        """
+        if self._exhausted:
+            return False
+        pending, running = self._ledger.of[Status.PENDING], self._ledger.of[Status.RUNNING]
+        unfinished = len(pending) + sum(
+            run.intent is None or run.intent.end is None for run in running.values()
+        )
+        limits = (self.spec.max_concurrent_trials, self._searcher.max_concurrent)
+        if any(limit is not None and unfinished >= limit for limit in limits):
+            return False
+        if not self._ledger.trials:
+            return True
+        latest = self._ledger.trials[len(self._ledger.trials) - 1]
+        room = max(1, self._fleet.slots(latest) * latest.capacity // self.spec.num_seeds)
+        ahead = isinstance(self._searcher, BasicVariantGenerator)
+        return len(pending) < room if ahead else unfinished < room
+
+    def _suggest(self) -> bool:
+        """Make the next trial; False when there is none (for now)."""
+        number = len(self._ledger.history)
+        suggestion = self._searcher.suggest(number, self._ledger.history)
+        if suggestion is None or isinstance(suggestion, Wait):
+            self._exhausted = suggestion is None
+            return False
+        config: Config = codec.loads(codec.dumps(suggestion))
+        seeds = replica_seeds(self.spec.seed, number, self.spec.num_seeds)
+        run = self._ledger.add(config, seeds)
+        self._recorder.apply(self._referee.added(number, config))
+        self._prepare(run)
+        return True
+
+    def _prepare(self, run: Run) -> None:
+        """Find out what a trial needs; one whose configuration is refused ends at once."""
+        try:
+            run.resolved = self.trainable.resolve(dict(run.config))
+            run.key = self.trainable.pack_key(run.resolved)
+            run.capacity = self.trainable.capacity(run.resolved)
+            run.resources = dict(self.trainable.resources(run.resolved))
+        except InvalidConfig as error:
+            self._recorder.refuse(run, str(error))
+            return
+        if run.capacity < 1:
+            raise InvalidSpec(
+                Problem("trainable", f"{self.trainable.name!r} has packs of {run.capacity}")
+            )
+        self._fleet.check(run)
+
+    def _commit(self) -> None:
+        forgotten = self._ledger.commit()
+        self._saver.delete(forgotten)
+
+    def _turn(self) -> None:
+        """Send the packs on their way and take what comes in."""
+        self._fleet.dispatch(self._ledger.trials)
+        reports: Sequence[Report | Lost] = ()
+        if self._fleet.busy:
+            reports = self.runtime.wait(max(0.0, min(TURN_S, self._time_left())))
+        elif self._ledger.of[Status.PENDING]:
+            time.sleep(TURN_S / 10)  # trials wait for nodes that have gone
+        self._recorder.take(reports)
+        self.progress.update(self.view)
+
+    def view(self) -> View:
+        """What a person sees of the experiment now."""
+        return view_of(self.spec, self._ledger, self._searcher.total, self._outcome)

@@ -1,0 +1,196 @@
+"""The packs in play: who sits where, which orders go out next, which packs may step.
+
+Invariant: one advance a pack is in flight; a pack in which somebody waits for a sibling elsewhere
+does not step, so the replicas of a trial are never more than one iteration apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from tunerl.errors import InvalidSpec, Problem
+from tunerl.ledger import Run
+from tunerl.packing import Open, Waiting, place
+from tunerl.runtime.base import Join, Leave, Order, Runtime, Step
+from tunerl.trainable import TrainableSpec
+from tunerl.trial import Config, ReplicaId
+
+SLOTS_TTL_S = 5.0  # clusters grow and shrink
+
+
+@dataclass
+class PackInPlay:
+    """One open pack. `orders`: what goes out with its next advance."""
+
+    name: str
+    key: str
+    capacity: int
+    share: float
+    config: Config
+    exclusive: bool = False
+    members: set[ReplicaId] = field(default_factory=set)
+    orders: list[Order] = field(default_factory=list)
+    busy: bool = False
+    opened: bool = False
+
+    @property
+    def vacant(self) -> bool:
+        """Nobody sits here and nothing is to be done."""
+        nothing = all(isinstance(order, Leave) for order in self.orders)
+        return nothing and not self.members and not self.busy
+
+
+class Fleet:
+    """The open packs of one experiment on a runtime."""
+
+    def __init__(self, runtime: Runtime, spec: TrainableSpec, prefix: str) -> None:
+        self._runtime, self._spec = runtime, spec
+        self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
+        self._slots: dict[tuple[tuple[str, float], ...], tuple[float, int]] = {}
+        self.packs: dict[str, PackInPlay] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a report is still to come."""
+        return any(pack.busy for pack in self.packs.values())
+
+    def slots(self, run: Run) -> int:
+        """How many packs of a trial's kind can run at once."""
+        key, now = tuple(sorted(run.resources.items())), time.monotonic()
+        asked, slots = self._slots.get(key, (-SLOTS_TTL_S, 0))
+        if now - asked >= SLOTS_TTL_S:
+            slots = self._runtime.slots(run.resources)
+            self._slots[key] = now, slots
+        return slots
+
+    def check(self, run: Run) -> None:
+        """Raise `InvalidSpec` for a trial that could wait for ever."""
+        slots, replicas = self.slots(run), len(run.seeds)
+        if slots < 1:
+            raise InvalidSpec(Problem("resources", self._runtime.why(run.resources)))
+        if replicas > slots * run.capacity:
+            raise InvalidSpec(
+                Problem(
+                    "num_seeds",
+                    f"{replicas} replicas of a trial train side by side, but {slots} packs of "
+                    f"{run.capacity} can run at once; lower num_seeds to {slots * run.capacity}, "
+                    'or let a pack need less, as in with_resources(trainable, {"CPU": 0.5})',
+                )
+            )
+
+    def place(self, waiting: Iterable[Run]) -> list[Run]:
+        """Give places to waiting trials and note their joins; returns those that got one."""
+        runs = {run.number: run for run in waiting}
+        asked = [
+            Waiting(
+                run.number,
+                run.key,
+                len(run.seeds),
+                run.capacity,
+                run.number,
+                1 / max(self.slots(run), 1e-9),
+            )
+            for run in runs.values()
+        ]
+        packs = [
+            Open(p.name, p.key, len(p.members), p.capacity, p.share, p.exclusive)
+            for p in self.packs.values()
+            if not p.vacant
+        ]
+        empty = {p.key: p for p in self.packs.values() if p.vacant}
+        made: dict[int, PackInPlay] = {}
+        placed: dict[int, Run] = {}
+        for placement in place(asked, packs):
+            run = runs[placement.trial]
+            if isinstance(placement.pack, str):
+                pack = self.packs[placement.pack]
+            else:
+                if placement.pack not in made:
+                    reuse = run.key in empty
+                    made[placement.pack] = empty.pop(run.key) if reuse else self._new(run)
+                pack = made[placement.pack]
+                pack.exclusive = len(run.seeds) > run.capacity
+            for index in placement.indices:
+                self._join(pack, run, index)
+            placed[run.number] = run
+        return list(placed.values())
+
+    def _new(self, run: Run) -> PackInPlay:
+        pack = PackInPlay(
+            next(self._names), run.key, run.capacity, 1 / self.slots(run), run.resolved
+        )
+        self.packs[pack.name] = pack
+        return pack
+
+    def _join(self, pack: PackInPlay, run: Run, index: int) -> None:
+        id = ReplicaId(run.number, index)
+        uri = None if run.checkpoint is None else f"{run.checkpoint}/{index}"
+        pack.members.add(id)
+        pack.orders.append(Join(id, run.resolved, run.seeds[index], uri))
+        run.packs[index] = pack.name
+
+    def leave(self, run: Run, but: Collection[ReplicaId] = ()) -> None:
+        """Take a trial's replicas out of their packs; those in `but` have left already."""
+        for index, name in run.packs.items():
+            pack, id = self.packs.get(name), ReplicaId(run.number, index)
+            if pack is None or id not in pack.members:
+                continue
+            pack.members.discard(id)
+            joins = [o for o in pack.orders if isinstance(o, Join) and o.id == id]
+            if joins:  # it was never sent
+                pack.orders.remove(joins[0])
+            elif id not in but:
+                pack.orders.append(Leave(id))
+        run.packs.clear()
+
+    def order(self, run: Run, index: int, order: Order) -> None:
+        """Send `order` with the next advance of the pack of one of a trial's replicas."""
+        self.packs[run.packs[index]].orders.append(order)
+
+    def idle(self, run: Run) -> bool:
+        """Whether none of a trial's packs is under way."""
+        return not any(self.packs[name].busy for name in run.packs.values())
+
+    def dispatch(self, runs: dict[int, Run], *, step: bool = True) -> None:
+        """Send every idle pack its orders and let it step; close those that nobody needs."""
+        for pack in list(self.packs.values()):
+            if pack.busy:
+                continue
+            if pack.vacant:
+                self.close(pack.name)
+                continue
+            orders, pack.orders = pack.orders, []
+            if step and pack.members and not self._waits(pack, runs):
+                orders.append(Step())
+            if not orders:
+                continue
+            if not pack.opened:
+                self._runtime.open(pack.name, self._spec, pack.config)
+                pack.opened = True
+            pack.busy = True
+            self._runtime.advance(pack.name, orders)
+
+    def _waits(self, pack: PackInPlay, runs: dict[int, Run]) -> bool:
+        """Whether a member has finished the iteration that its siblings elsewhere are still at."""
+        for id in pack.members:
+            run = runs[id.trial]
+            if id.index in run.reported or (pack.exclusive and id.index in run.done):
+                return True
+        return False
+
+    def lost(self, name: str) -> list[int]:
+        """Forget a pack whose worker is gone; the trials that had replicas in it."""
+        pack = self.packs.pop(name)
+        return sorted({id.trial for id in pack.members})
+
+    def close(self, name: str) -> None:
+        pack = self.packs.pop(name)
+        if pack.opened:
+            self._runtime.close(name)
+
+    def close_all(self) -> None:
+        for name in list(self.packs):
+            self.close(name)

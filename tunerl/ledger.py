@@ -1,0 +1,167 @@
+"""What the controller knows of its trials, and what it has yet to write: one `Tick` a turn.
+
+Invariant: memory and store agree after every `commit`; each change of a trial goes through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunerl.searchers.base import Observation
+from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
+from tunerl.trial import Config, Metrics, Reason, Status, Trial
+
+if TYPE_CHECKING:
+    from tunerl.store import Store
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What shall become of a running trial once all its replicas stand at the same iteration.
+
+    `end`: why it ends; None: it is put aside (paused). `resume`: it was wanted again before it was
+    put aside. `told`: the scheduler knows of the end.
+    """
+
+    end: Reason | None
+    resume: bool = False
+    told: bool = True
+
+
+@dataclass
+class Run(Trial):
+    """A trial as its controller sees it. `order`: its rank in the queue.
+
+    `reported`: replicas (by index) that have finished the iteration in progress. `done`: those that
+    said so, with their last metrics.
+    """
+
+    resolved: Config = field(default_factory=dict)
+    key: str = ""
+    capacity: int = 1
+    resources: dict[str, float] = field(default_factory=dict)
+    intent: Intent | None = None
+    reported: dict[int, Metrics] = field(default_factory=dict)
+    done: dict[int, Metrics] = field(default_factory=dict)
+    packs: dict[int, str] = field(default_factory=dict)  # by replica index
+    position: int = 0  # the iteration at which all its replicas stand
+    losses: int = 0  # workers lost in a row without a new result
+
+    def reset(self) -> None:
+        """Forget what its replicas did since they joined."""
+        self.reported.clear()
+        self.done.clear()
+        self.packs.clear()
+
+
+def replica_seeds(seed: int, trial: int, count: int) -> tuple[int, ...]:
+    """The seeds of a trial's replicas: a function of the experiment's seed and the trial's number.
+
+    They are tuning seeds: judge the winner on others.
+    """
+    words = np.random.SeedSequence([seed % 2**64, trial]).generate_state(count)
+    return tuple(int(word) >> 1 for word in words)
+
+
+class Ledger:
+    """The trials of one experiment."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._store, self._lease = store, lease
+        self._tick = Tick()
+        self.trials: dict[int, Run] = {}
+        self.history: list[Observation] = []
+        self.of: dict[Status, dict[int, Run]] = {status: {} for status in Status}
+        self.results = 0  # recorded so far
+        self.steps = 0  # environment steps, over all trials and replicas
+        self.best: tuple[float, int] | None = None  # objective, trial
+
+    @property
+    def experiment_id(self) -> str:
+        return self._lease.experiment_id
+
+    @property
+    def unfinished(self) -> list[Run]:
+        """PENDING, RUNNING and PAUSED trials, by number."""
+        live = self.of[Status.PENDING] | self.of[Status.RUNNING] | self.of[Status.PAUSED]
+        return [live[number] for number in sorted(live)]
+
+    def enter(self, run: Run) -> None:
+        """Take up a trial that the store knows already."""
+        assert run.number == len(self.history), "trials come in order of number, without gaps"
+        self.trials[run.number] = run
+        self.of[run.status][run.number] = run
+        self.history.append(Observation(run.number, run.config, run.status, run.reason))
+
+    def add(self, config: Config, seeds: tuple[int, ...]) -> Run:
+        """A new PENDING trial."""
+        run = Run(len(self.history), config, seeds)
+        self.enter(run)
+        self._tick.new_trials.append((run.number, config, seeds))
+        return run
+
+    def move(self, run: Run, status: Status, reason: Reason | None = None, **columns: Any) -> None:
+        """Change a trial's status by the table; `columns`: further ones of `Change`."""
+        del self.of[run.status][run.number]
+        run.move(status, reason)
+        self.of[status][run.number] = run
+        for name, value in columns.items():
+            setattr(run, name, value)
+        self._tick.changes.append(Change(run.number, status, reason, **columns))
+        if status.finished:
+            self.observe(run, status, reason)
+            run.reset()
+
+    def observe(self, run: Run, status: Status, reason: Reason | None) -> None:
+        """Show the searcher where a trial stands."""
+        seen = self.history[run.number]
+        if (seen.status, seen.reason) != (status, reason):
+            seen.status, seen.reason = status, reason
+            seen.version += 1
+
+    def record(self, run: Run, result: ResultRecord, mode: str | None) -> None:
+        """A new result, to be written with this turn's tick."""
+        self._tick.results.append(result)
+        self.remember(run, result, mode)
+
+    def remember(self, run: Run, result: ResultRecord, mode: str | None) -> None:
+        """Take note of a result that is, or will be, in the store."""
+        self.steps += (_steps(result.metrics) - _steps(run.last)) * len(run.seeds)
+        run.iteration, run.last = result.iteration, result.metrics
+        self.results += 1
+        seen, value = self.history[run.number], result.objective
+        if value is None:
+            return
+        seen.values.append((result.iteration, value))
+        seen.version += 1
+        best = self.best[0] if self.best else None
+        if value == value and (best is None or (value > best if mode == "max" else value < best)):
+            self.best = (value, run.number)
+
+    def checkpoint(self, record: CheckpointRecord) -> None:
+        self._tick.checkpoints.append(record)
+
+    def forget(self, uri: str) -> None:
+        self._tick.forgotten.append(uri)
+
+    def event(self, kind: str, message: str, trial: int | None = None, **data: Any) -> None:
+        """Append to the experiment's log."""
+        self._tick.events.append(Event(kind, message, trial, data))
+
+    def commit(self) -> list[str]:
+        """Write all of this turn in one transaction; the checkpoints that may be deleted now.
+
+        Raises `Fenced` when the experiment has passed to another process.
+        """
+        tick, self._tick = self._tick, Tick()
+        if tick:
+            self._store.commit(self._lease, tick)
+        return tick.forgotten
+
+
+def _steps(metrics: Metrics) -> int:
+    value = metrics.get("num_env_steps_sampled_lifetime")
+    return int(value) if isinstance(value, int | float) and value == value else 0

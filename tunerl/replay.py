@@ -1,0 +1,148 @@
+"""Rebuilds a controller's memory from the store, by the same path that live events take.
+
+Invariant: scheduler, stop rules and searcher are shown what they were shown, in its order; so they
+decide from here on what they would have decided without the interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tunerl.ledger import Intent, Ledger, Run
+from tunerl.referee import Referee
+from tunerl.schedulers.base import Decision, Pause, Resume, Stop
+from tunerl.store.records import ResultRecord, TrialRecord
+from tunerl.trial import Reason, Status
+
+if TYPE_CHECKING:
+    from tunerl.store import Store
+
+PAGE = 5000
+
+
+def replay(store: Store, ledger: Ledger, referee: Referee, mode: str | None) -> None:
+    """Fill an empty ledger; trials that were running are PENDING again afterwards."""
+    _Replay(store, ledger, referee, mode).run()
+    for run in list(ledger.of[Status.RUNNING].values()):
+        ledger.move(run, Status.PENDING)
+    for run in list(ledger.of[Status.PENDING].values()):
+        _carry_out(ledger, run)
+
+
+class _Replay:
+    """One pass over the recorded events: trials made, results, trials ended."""
+
+    def __init__(self, store: Store, ledger: Ledger, referee: Referee, mode: str | None) -> None:
+        self._store, self._ledger, self._referee, self._mode = store, ledger, referee, mode
+        self._records = store.trials(ledger.experiment_id)
+        self._added = 0
+        self._told: set[int] = set()  # trials whose end the scheduler has heard of
+        finished = (r for r in self._records if r.status.finished and r.ended_at is not None)
+        self._ended = sorted(finished, key=lambda r: (r.ended_at or r.created_at, r.number))
+        self._next_end = 0
+
+    def run(self) -> None:
+        for result in _results(self._store, self._ledger.experiment_id):
+            assert result.created_at is not None
+            self._until(result.created_at)
+            while result.trial >= self._added:
+                self._add(self._records[self._added])
+            self._result(result)
+        self._until(None)
+
+    def _until(self, now: datetime | None) -> None:
+        """What happened before `now`; in one turn, results come before new trials."""
+        while self._added < len(self._records):
+            if now is not None and self._records[self._added].created_at >= now:
+                break
+            self._add(self._records[self._added])
+        while self._next_end < len(self._ended):
+            record = self._ended[self._next_end]
+            if now is not None and (record.ended_at or now) >= now:
+                break
+            self._end(record)
+            self._next_end += 1
+
+    def _add(self, record: TrialRecord) -> None:
+        run = Run(
+            record.number,
+            record.config,
+            record.seeds,
+            record.status,
+            record.reason,
+            attempt=record.attempt,
+            failures=record.failures,
+            error=record.error,
+        )
+        self._ledger.enter(run)
+        self._added += 1
+        self._apply(self._referee.added(run.number, run.config))
+
+    def _result(self, result: ResultRecord) -> None:
+        run = self._ledger.trials[result.trial]
+        self._ledger.remember(run, result, self._mode)
+        reason, decisions = self._referee.result(run, result.metrics)
+        if reason is not None:
+            self._told.add(run.number)
+            run.intent = Intent(reason)
+        self._apply(decisions)
+
+    def _end(self, record: TrialRecord) -> None:
+        """A trial ended otherwise than by its last result."""
+        if record.number in self._told or record.reason is Reason.SCHEDULER:
+            return
+        run = self._ledger.trials[record.number]
+        if record.status is Status.ERROR:
+            self._apply(self._referee.failed(run.number))
+        else:
+            self._apply(self._referee.completed(run, run.last or None))
+
+    def _apply(self, decisions: list[Decision]) -> None:
+        """Remember what the scheduler wanted of trials; the store knows what came of it."""
+        for decision in decisions:
+            if isinstance(decision, Stop):
+                reason = Reason.STOP_RULE if decision.complete else Reason.SCHEDULER
+                self._ledger.trials[decision.trial].intent = Intent(reason)
+            elif isinstance(decision, Pause):
+                self._ledger.trials[decision.trial].intent = Intent(None)
+            elif isinstance(decision, Resume):
+                self._ledger.trials[decision.trial].intent = None
+
+
+def _carry_out(ledger: Ledger, run: Run) -> None:
+    """A trial that was about to end when the controller died counts as ended for the searcher."""
+    if run.intent is not None and run.intent.end is not None:
+        ledger.observe(run, Status.TERMINATED, run.intent.end)
+
+
+def _results(store: Store, id: str) -> Iterator[ResultRecord]:
+    after = 0
+    while page := store.results(id, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].id
+
+
+def time_used(store: Store, id: str) -> float:
+    """Seconds for which controllers have worked on an experiment, by what they wrote."""
+    starts: list[datetime] = []
+    writes: list[datetime] = []
+    after = 0
+    while page := store.events(id, after=after, limit=PAGE):
+        for event in page:
+            assert event.created_at is not None
+            writes.append(event.created_at)
+            if event.kind == "experiment.started":
+                starts.append(event.created_at)
+        after = page[-1].id
+    writes += [result.created_at for result in _results(store, id) if result.created_at]
+    writes.sort()
+    used, position = 0.0, 0
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        last = start
+        while position < len(writes) and (end is None or writes[position] < end):
+            last = max(last, writes[position])
+            position += 1
+        used += (last - start).total_seconds()
+    return used

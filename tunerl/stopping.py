@@ -1,0 +1,66 @@
+"""When a trial, or the whole experiment, has had enough: rules in JSON, functions, Ray's stoppers.
+
+Invariant: a metric that a rule needs and that is missing from the first result is an error, and
+NaN satisfies no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tunerl.errors import InvalidSpec, MetricError, Problem
+from tunerl.metrics import nearest_metric
+
+Rule = Callable[[str, dict[str, Any]], bool]
+
+
+class StopRules:
+    """The rules of one experiment.
+
+    `limits`: ``{metric: value}``; a trial stops once it reports that much or more, as in Ray Tune.
+    `custom`: a function ``(trial_id, result) -> bool``, or an object that can be called so and
+    whose ``stop_all()`` ends the experiment; the trial id is its number in five digits.
+    """
+
+    def __init__(self, limits: Mapping[str, float], custom: Rule | None = None) -> None:
+        if custom is not None and not callable(custom):
+            raise InvalidSpec(
+                Problem(
+                    "stop",
+                    f"{custom!r} given; allowed: a dict of metric: value, a function of trial id "
+                    "and result, or a Stopper",
+                )
+            )
+        self._limits, self._custom = dict(limits), custom
+
+    def needs(self) -> list[str]:
+        """The metrics that the limits name."""
+        return list(self._limits)
+
+    def reached(self, trial: int, metrics: Mapping[str, Any]) -> bool:
+        """Whether the trial stops at this result. To be asked once a result."""
+        if any(_at_least(metrics.get(name), limit) for name, limit in self._limits.items()):
+            return True
+        if self._custom is None:
+            return False
+        return bool(self._custom(f"{trial:05d}", {**metrics, "trial_id": f"{trial:05d}"}))
+
+    def all_stopped(self) -> bool:
+        """Whether the rule says that no trial needs to go on."""
+        stop_all = getattr(self._custom, "stop_all", None)
+        return bool(stop_all()) if callable(stop_all) else False
+
+
+def _at_least(value: Any, limit: float) -> bool:
+    return isinstance(value, int | float) and bool(value >= limit)
+
+
+def check_first_result(metrics: Mapping[str, Any], metric: str | None, stop: Iterable[str]) -> None:
+    """Raise `MetricError` for the first metric that the experiment needs and nobody reports."""
+    for name, what in [(metric, "metric"), *((name, "stop rule") for name in stop)]:
+        if name is not None and name not in metrics:
+            raise MetricError(
+                f"the {what} {name!r} is not among the metrics of the first result; "
+                + nearest_metric(name, metrics)
+            )

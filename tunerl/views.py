@@ -1,0 +1,93 @@
+"""What a person sees of a running experiment, as plain data; and who is shown it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tunerl.ledger import Ledger
+from tunerl.trial import Config, Status
+
+if TYPE_CHECKING:
+    from tunerl.controller import Outcome
+    from tunerl.spec import ExperimentSpec
+
+STEPS = "num_env_steps_sampled_lifetime"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One running trial."""
+
+    trial: int
+    iteration: int
+    objective: float | None
+    config: Config
+
+
+@dataclass(frozen=True)
+class View:
+    """One experiment at one moment. `total`: trials in all, None for no end; `steps`: environment
+    steps of all replicas; `best`: (objective, trial)."""
+
+    name: str
+    id: str
+    metric: str | None
+    mode: str | None
+    counts: dict[str, int]
+    total: int | None
+    results: int
+    steps: int
+    best: tuple[float, int] | None
+    best_config: Config
+    running: list[Row] = field(default_factory=list)
+    status: str = "RUNNING"
+    reason: str | None = None
+
+
+class Progress:
+    """Is told how an experiment goes. The base class keeps quiet."""
+
+    def start(self, view: View) -> None:
+        """The experiment begins, or goes on."""
+
+    def update(self, view: Callable[[], View]) -> None:
+        """A turn is over; `view` makes the view if it is wanted now."""
+
+    def end(self, view: View) -> None:
+        """The controller leaves the experiment."""
+
+
+class NoProgress(Progress):
+    """Shows nothing."""
+
+
+def view_of(
+    spec: ExperimentSpec, ledger: Ledger, total: int | None, outcome: Outcome | None
+) -> View:
+    """The view of a controller's memory."""
+    best = ledger.best
+    rows = [
+        Row(run.number, run.iteration, _number(run.last.get(spec.metric or "")), run.config)
+        for run in sorted(ledger.of[Status.RUNNING].values(), key=lambda run: run.number)
+    ]
+    return View(
+        name=spec.name,
+        id=ledger.experiment_id,
+        metric=spec.metric,
+        mode=spec.mode,
+        counts={str(status): len(runs) for status, runs in ledger.of.items() if runs},
+        total=total,
+        results=ledger.results,
+        steps=ledger.steps,
+        best=best,
+        best_config=ledger.trials[best[1]].config if best else {},
+        running=rows,
+        status=str(outcome.status) if outcome else "RUNNING",
+        reason=outcome.reason if outcome else None,
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
