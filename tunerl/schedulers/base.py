@@ -49,7 +49,7 @@ Decision = Stop | Pause | Resume | Exploit
 
 
 class Scheduler(ABC):
-    """Decides who goes on. An empty list of decisions means: continue. `name` is its word in JSON."""
+    """Decides who goes on; no decisions means: continue. `name` is its word in JSON."""
 
     name: str
     metric: str | None = None

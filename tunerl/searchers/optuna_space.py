@@ -6,7 +6,7 @@ Reading is the inverse of drawing, so the history of configurations is all a stu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tunerl.errors import InvalidSpace, Problem
+from tunerl.errors import InvalidSpace, Problem, nearest
 from tunerl.space import Choice, Integer, Normal, Numeric, Real, SampleFrom, Space
 from tunerl.space.resolve import Slot, Source, View, call
 from tunerl.space.space import look_up, unflatten
-from tunerl.space.tree import parse, pick
+from tunerl.space.tree import join, parse, pick
 from tunerl.trial import Config
 
 TAIL = 1e-6  # a normal domain is searched between these quantiles
@@ -168,9 +168,10 @@ class FunctionAdapter(Adapter):
 
         def answer(name: str, kind: BaseDistribution) -> Any:
             try:
-                return look_up(given, name)
+                value = look_up(given, name)
             except LookupError:
                 return suggest(trial, name, kind)
+            return _checked(name, kind, value)
 
         captor = Captor(answer, trial.number)
         returned = self.function(captor)
@@ -181,6 +182,14 @@ class FunctionAdapter(Adapter):
             )
         flat = {**self.constants, **captor.params, **(returned or {})}
         config: Config = parse(unflatten(flat))
+        unused = [name for name in _flat(given) if name not in captor.params]
+        if unused:
+            raise InvalidSpace(
+                [
+                    Problem(name, "nothing asks for this; " + nearest(name, captor.params))
+                    for name in unused
+                ]
+            )
         return config
 
     def read(self, config: Config) -> Params:
@@ -189,17 +198,29 @@ class FunctionAdapter(Adapter):
                 value = look_up(config, name)
             except LookupError:
                 raise InvalidSpace(Problem(name, "the configuration has no such value")) from None
-            try:
-                valid = kind._contains(kind.to_internal_repr(value))
-            except (TypeError, ValueError):
-                valid = False
-            if not valid:
-                raise InvalidSpace(Problem(name, f"{value!r} is not in {kind}"))
-            return value
+            return _checked(name, kind, value)
 
         captor = Captor(answer, 0)
         self.function(captor)
         return captor.params, captor.kinds
+
+
+def _checked(name: str, kind: BaseDistribution, value: Any) -> Any:
+    try:
+        valid = kind._contains(kind.to_internal_repr(value))
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise InvalidSpace(Problem(name, f"{value!r} is not in {kind}"))
+    return value
+
+
+def _flat(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, join(path, key))
+        else:
+            yield join(path, key)
 
 
 class Captor:
