@@ -261,15 +261,11 @@ class Controller:
             if not self._ledger.of[Status.PENDING]:
                 for run in list(self._ledger.of[Status.PAUSED].values()):
                     self._recorder.end(run, Reason.SCHEDULER)
-        elif self._exhausted:
+        elif not (self._has_room() and self._suggest()):
+            if not self._exhausted:
+                name = self._searcher.name
+                raise TuneRLError(f"searcher {name!r} waits for a result, but no trial runs")
             self._outcome = self._verdict()
-        elif not self._has_room() or not self._suggest():
-            if self._exhausted:
-                self._outcome = self._verdict()
-                return
-            raise TuneRLError(
-                f"searcher {self._searcher.name!r} waits for a result, but no trial runs"
-            )
 
     def _verdict(self) -> Outcome:
         """Completed, unless not one trial came to something."""

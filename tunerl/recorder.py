@@ -235,7 +235,7 @@ class Recorder:
         self._settle(run)
 
     def _stands(self, run: Run) -> bool:
-        """Whether all replicas are at the trial's last recorded iteration, with nothing under way."""
+        """Whether all replicas are at the trial's last recorded iteration, none under way."""
         if run.reported or run.position < run.iteration:
             return False
         return self._fleet.idle(run)

@@ -55,6 +55,13 @@ class AuthorSpec(TrainableSpec):
         """Any configuration fits into a pack of one, as long as its worker is large enough."""
         return f"{self.name} {json.dumps(self.resources(config), sort_keys=True)}"
 
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """Whether the class can save itself; a function is saved when it reports a checkpoint."""
+        target: Any = self._bound.target
+        is_class = inspect.isclass(target) and issubclass(target, Trainable)
+        return is_class and target.save_checkpoint is not Trainable.save_checkpoint
+
     def resources(self, config: Config) -> dict[str, float]:
         asked, target = self._bound.resources, self._bound.target
         if asked is None and isinstance(target, type) and issubclass(target, Trainable):

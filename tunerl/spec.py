@@ -22,7 +22,7 @@ AGGREGATES = ("mean", "median", "iqm", "min", "max", "lower_quartile")
 
 @dataclass(frozen=True)
 class CheckpointSpec:
-    """See `tunerl.tuner.CheckpointConfig`. `at_end` None: the trainable decides (algorithms: yes)."""
+    """See `tunerl.tuner.CheckpointConfig`. `at_end` None: yes where the trainable is stateful."""
 
     num_to_keep: int | None = None
     score_attribute: str | None = None
