@@ -21,10 +21,10 @@ ENVS = 8
 
 FIXED: Config = {
     "num_envs_per_env_runner": ENVS,
-    "train_batch_size_per_learner": ENVS * 512,
+    "train_batch_size": ENVS * 512,
     "minibatch_size": 128,
     "num_epochs": 10,
-    "vf_loss_coeff": 0.5,
+    "vf_loss_coeff": 0.5,  # of half the squared error; the peers take the whole, and half of this
     "grad_clip": 0.5,
     "vf_clip_param": None,
     "use_kl_loss": False,
@@ -41,9 +41,7 @@ SWEEP_SPACE: Config = FIXED | {
 
 # The ranges of rl-zoo3's PPO space; see `zoo_configurations`.
 ZOO_SPACE: Config = FIXED | {
-    "train_batch_size_per_learner": {
-        "choice": [ENVS * n for n in (32, 64, 128, 256, 512, 1024, 2048)]
-    },
+    "train_batch_size": {"choice": [ENVS * n for n in (32, 64, 128, 256, 512, 1024, 2048)]},
     "minibatch_size": {"choice": [32, 64, 128, 256, 512]},
     "num_epochs": {"choice": [1, 5, 10, 20]},
     "lr": {"loguniform": [1e-5, 2e-3]},
@@ -106,9 +104,7 @@ def zoo_configurations(number: int, seed: int) -> tuple[Config, ...]:
     for config in drawn:
         config["gamma"] = 1.0 - float(np.exp(rng.uniform(np.log(1e-4), np.log(0.03))))
         config["lambda_"] = 1.0 - float(np.exp(rng.uniform(np.log(1e-4), np.log(0.1))))
-        config["minibatch_size"] = min(
-            config["minibatch_size"], config["train_batch_size_per_learner"]
-        )
+        config["minibatch_size"] = min(config["minibatch_size"], config["train_batch_size"])
     return drawn
 
 

@@ -42,6 +42,14 @@ def describe() -> str:
     )
 
 
+def busy() -> str:
+    """What to tell the reader when others use the machine too; empty when it is quiet."""
+    load = os.getloadavg()[0]
+    if load < 0.3 * cores():
+        return ""
+    return f"The machine was busy when the run began (load {load:.1f} on {cores()} cores)."
+
+
 def sgemm_ceiling() -> float:
     """Single-precision FLOP/s of the whole machine: one busy process a core, one thread each."""
     command = [sys.executable, "-c", SGEMM]

@@ -217,10 +217,10 @@ def remarks(more: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    options = parse()
+    options, busy = parse(), machine.busy()
     rows, more = run(options)
     print("\n".join([table(rows), "", *verdicts(rows), *remarks(more), ""]))
-    print("\n".join(footnotes(options, rows)))
+    print("\n".join(filter(None, [*footnotes(options, rows), busy])))
     RESULTS.mkdir(exist_ok=True)
     record = {"machine": machine.describe(), "options": vars(options), **more}
     record["rows"] = {name: asdict(row) for name, row in rows.items()}

@@ -25,7 +25,7 @@ TARGET = 3.0
 
 def rounded(steps: int, config: Config) -> int:
     """Steps until the rollout that reaches `steps` is full."""
-    batch = int(config["train_batch_size_per_learner"])
+    batch = int(config["train_batch_size"])
     return math.ceil(steps / batch) * batch
 
 
@@ -39,7 +39,7 @@ def pool_wall(run: Run, configs: Sequence[Config], steps: int, seeds: int) -> fl
 
 def shapes(configs: Sequence[Config]) -> str:
     """How varied the structure is, for the reader of the table."""
-    structure = ("train_batch_size_per_learner", "minibatch_size", "num_epochs", "model")
+    structure = ("train_batch_size", "minibatch_size", "num_epochs", "model")
     kinds = Counter(json.dumps([config[name] for name in structure]) for config in configs)
     return f"{len(kinds)} distinct structures among {len(configs)} configurations"
 
@@ -96,7 +96,7 @@ def footnotes(options: argparse.Namespace, configs: Sequence[Config]) -> list[st
 
 
 def main() -> None:
-    options = parse()
+    options, busy = parse(), machine.busy()
     configs = zoo_configurations(options.trials, SEED)
     walls = measure(options, configs)
     total = options.seeds * sum(rounded(options.steps, config) for config in configs)
@@ -108,7 +108,7 @@ def main() -> None:
     print(markdown(["system", "wall clock, s", "steps/s", "against SB3"], rows), end="\n\n")
     if len(walls) == 2 and base:
         print(verdict(f"wall clock against {SB3}", base / walls[OURS], TARGET, " x"), end="\n\n")
-    print("\n".join(footnotes(options, configs)))
+    print("\n".join(filter(None, [*footnotes(options, configs), busy])))
     RESULTS.mkdir(exist_ok=True)
     record: dict[str, Any] = {"machine": machine.describe(), "options": vars(options)}
     record |= {"walls": walls, "steps": total}

@@ -35,8 +35,8 @@ def test_zoo_configurations_fit_their_space_and_no_minibatch_exceeds_its_rollout
     drawn = zoo_configurations(200, 0)
     for config in json.loads(json.dumps(drawn)):
         assert space.fix(config).sample(np.random.default_rng(0)) == config
-        assert config["minibatch_size"] <= config["train_batch_size_per_learner"]
-    assert min(config["train_batch_size_per_learner"] for config in drawn) == 32 * ENVS
+        assert config["minibatch_size"] <= config["train_batch_size"]
+    assert min(config["train_batch_size"] for config in drawn) == 32 * ENVS
 
 
 def test_matrix_arithmetic_of_one_step_is_that_of_the_networks() -> None:
@@ -65,7 +65,7 @@ def test_a_peers_rate_is_that_of_all_trials_that_run_at_once() -> None:
 
 
 def test_the_pools_wall_clock_weighs_each_configuration_with_its_own_rate() -> None:
-    configs = [{"train_batch_size_per_learner": 64}, {"train_batch_size_per_learner": 100}]
+    configs = [{"train_batch_size": 64}, {"train_batch_size": 100}]
     trials = [{"steady_steps": 10, "steady_s": 1.0}, {"steady_steps": 10, "steady_s": 2.0}]
     run = Run(wall=12.0, outcome={"span": 5.0, "trials": trials})
     # 128 steps at 10/s and 100 steps at 5/s, on 2 seeds each, by 2 processes

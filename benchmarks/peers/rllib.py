@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
@@ -28,12 +29,13 @@ def config_of(env: str, config: dict[str, Any], seed: int) -> PPOConfig:
     rest = dict(config)
     model = rest.pop("model")
     envs = rest.pop("num_envs_per_env_runner")
-    batch = rest.pop("train_batch_size_per_learner")
-    vf_clip = rest.pop("vf_clip_param")
+    batch = rest.pop("train_batch_size")
+    vf_loss = 0.5 * rest.pop("vf_loss_coeff")  # ours weighs half the squared error
+    if rest.pop("vf_clip_param") is not None:
+        raise ValueError("vf_clip_param limits the error in RLlib and the value in TuneRL")
     kl = rest.pop("use_kl_loss")
     training = {
-        name: rest.pop(name)
-        for name in (*SAMPLED, "minibatch_size", "num_epochs", "vf_loss_coeff", "grad_clip")
+        name: rest.pop(name) for name in (*SAMPLED, "minibatch_size", "num_epochs", "grad_clip")
     }
     if rest:
         raise ValueError(f"no mapping to RLlib for {sorted(rest)}")
@@ -52,7 +54,8 @@ def config_of(env: str, config: dict[str, Any], seed: int) -> PPOConfig:
             use_gae=True,
             use_kl_loss=kl,
             kl_coeff=0.0,
-            vf_clip_param=1e9 if vf_clip is None else vf_clip,
+            vf_loss_coeff=vf_loss,
+            vf_clip_param=1e9,  # no limit
             **training,
         )
         .rl_module(
@@ -112,7 +115,8 @@ def trial_record(frame: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def alone(job: dict[str, Any]) -> dict[str, Any]:
-    """One agent, no Tune: the loop of a user's script."""
+    """One agent, no Tune: the loop of a user's script. One thread: two are slower here."""
+    torch.set_num_threads(1)
     begin = time.time()
     algorithm = config_of(job["env"], job["configs"][0], job["seed"]).build_algo()
     steps: list[float] = []

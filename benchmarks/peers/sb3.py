@@ -38,7 +38,7 @@ class Clock(BaseCallback):  # type: ignore[misc]
 def arguments(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """(number of environments, arguments of SB3's PPO) with the values of ours."""
     rest = dict(config)
-    envs, batch = rest.pop("num_envs_per_env_runner"), rest.pop("train_batch_size_per_learner")
+    envs, batch = rest.pop("num_envs_per_env_runner"), rest.pop("train_batch_size")
     model = dict(rest.pop("model"))
     layers, activation = model.pop("fcnet_hiddens"), ACTIVATIONS[model.pop("fcnet_activation")]
     if rest.pop("use_kl_loss") or model.pop("vf_share_layers"):
@@ -53,7 +53,7 @@ def arguments(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         "clip_range": rest.pop("clip_param"),
         "clip_range_vf": rest.pop("vf_clip_param"),
         "ent_coef": rest.pop("entropy_coeff"),
-        "vf_coef": rest.pop("vf_loss_coeff"),
+        "vf_coef": 0.5 * rest.pop("vf_loss_coeff"),  # ours weighs half the squared error
         "max_grad_norm": rest.pop("grad_clip"),
         "policy_kwargs": {
             "net_arch": {"pi": layers, "vf": layers},
