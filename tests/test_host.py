@@ -152,6 +152,14 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before_or_to_scratch(
     assert report.results[A]["training_iteration"] == 1
 
 
+def test_a_missing_checkpoint_from_anywhere_else_means_scratch(
+    host: PackHost, tmp_path: Path
+) -> None:
+    report = host.execute("p", [join(A, checkpoint=str(tmp_path / "gone")), Step()])
+    assert report.fell_back == {A: None}
+    assert report.results[A]["training_iteration"] == 1
+
+
 def test_a_full_disk_is_reported_and_nobody_leaves(
     host: PackHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

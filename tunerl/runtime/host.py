@@ -113,7 +113,7 @@ class PackHost:
             state, meta = checkpoints.load(uri)
         except CorruptCheckpoint as error:
             log.warning("%s: %s", id, error)
-            older = _before(uri, id)
+            older = _before(uri)
             report.fell_back[id] = older
             if older is None:
                 return None
@@ -199,11 +199,13 @@ def _quietly(
         log.warning("%s raised", what, exc_info=True)
 
 
-def _before(uri: str, id: ReplicaId) -> str | None:
-    """The newest good checkpoint of the replica older than the one at `uri`."""
+def _before(uri: str) -> str | None:
+    """The newest good checkpoint of the replica older than the one at `uri`; None too where `uri`
+    does not lie among a trial's checkpoints."""
     from tunerl import checkpoints
 
-    trial, iteration, index = uri.rstrip("/").rsplit("/", 2)
-    at_most = int(iteration.rsplit("_", 1)[-1]) - 1
-    found: str | None = checkpoints.latest_good(trial, int(index), at_most)
-    return found
+    trial, iteration, index = ("", *uri.rstrip("/").rsplit("/", 2))[-3:]
+    number = iteration.removeprefix("checkpoint_")
+    if not (trial and number.isdecimal() and index.isdecimal()):
+        return None
+    return checkpoints.latest_good(trial, int(index), int(number) - 1)
