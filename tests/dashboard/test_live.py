@@ -90,10 +90,10 @@ def test_banner_while_the_api_is_away(open_page: Open, running: World) -> None:
 def test_token_is_asked_for_and_kept_for_the_tab(open_page: Open, world: World) -> None:
     world.token = "open sesame"
     page = open_page("#/")
-    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("textbox", name="Token").fill("wrong")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator("dialog")).to_contain_text("refused")
-    page.get_by_label("Token").fill("open sesame")
+    page.get_by_role("textbox", name="Token").fill("open sesame")
     page.keyboard.press("Enter")
     expect(page.locator("td a.name")).to_have_text(["sweep"])
     page.reload()

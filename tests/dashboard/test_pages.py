@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 from tests.dashboard.conftest import Open, until
 from tests.dashboard.fake import LOSS, World, make_trial
 
-ROWS = "table >> nth=0 >> tbody tr"
 CURVE_LINES = "[...document.querySelector('.curves .chart').data].filter(t => t.name).length"
 
 

@@ -31,7 +31,8 @@ export function bestPart() {
       if (stamp === fetched) fill(body, card(model, trial));
     } catch (error) {
       fetched = "";
-      if (!error.temporary) fill(body, h("p", { class: "bad" }, error.message));
+      if (error.temporary) throw error;
+      fill(body, h("p", { class: "bad" }, error.message));
     }
   }
 

@@ -5,7 +5,7 @@ import { MAX_BANDS, X_TITLES, drawCurves, series } from "../charts/curves.js";
 import { purge } from "../charts/plotly.js";
 import { debounced, fill, h, select, setOptions, setText } from "../dom.js";
 import * as router from "../router.js";
-import { finished, shortest } from "../trials.js";
+import { ended as over, finished, shortest } from "../trials.js";
 import { MAX_SELECTED, selected } from "./selection.js";
 
 const TOPS = ["5", "10", "20", "50"];
@@ -21,56 +21,72 @@ export function curvesPart({ onChange }) {
   const heading = h("h2", {}, "Learning curves");
   const element = h("section", { class: "panel curves", "aria-label": "Learning curves" },
     h("div", { class: "bar" }, heading, h("span", { class: "grow" }), controls.elements), chart, keys, note);
-  const ended = new Map(); // `metric trial` -> curve of a trial that is over
+  const kept = new Map(); // `metric trial` -> curve of a trial that is over
   const slots = new Map(); // trial -> place in the palette
-  let shown = { key: "", version: -1, at: 0, curves: [], times: {} };
-  let loading = null;
+  let shown = { key: "", version: -1, at: 0, curves: [], times: {}, error: "" };
+  let latest = null; // the model to show
+  let busy = null;
+  let timer = 0;
 
   async function fetchCurves(model, metric, chosen) {
     if (!chosen.length) {
       return (await api.getCurves(model.id, { metric, top: router.get("top", "10"), max_points: MAX_POINTS })).curves;
     }
-    const over = new Set(model.trials.filter(finished).map((t) => t.number));
+    const done = new Set(model.trials.filter(finished).map((t) => t.number));
     return Promise.all(chosen.map(async (trial) => {
       const name = `${metric} ${trial}`;
-      if (ended.has(name)) return ended.get(name);
+      if (kept.has(name)) return kept.get(name);
       const { points } = await api.getCurve(model.id, trial, { metric, max_points: MAX_POINTS });
-      if (over.has(trial)) ended.set(name, { trial, points });
+      if (done.has(trial)) kept.set(name, { trial, points });
       return { trial, points };
     }));
   }
 
   async function load(model, key, metric, chosen) {
-    const wantsTime = router.get("x") === "time";
-    const [curves, clocks] = await Promise.all([
-      fetchCurves(model, metric, chosen), wantsTime ? fetchCurves(model, TIME, chosen) : [],
-    ]);
-    const times = Object.fromEntries(clocks.map((c) => [c.trial, c.points]));
-    shown = { key, version: model.version, at: Date.now(), curves: curves.filter((c) => c.points.length), times };
+    const result = { key, version: model.version, at: Date.now(), curves: [], times: {}, error: "" };
+    try {
+      const wantsTime = router.get("x") === "time";
+      const [curves, clocks] = await Promise.all([
+        fetchCurves(model, metric, chosen), wantsTime ? fetchCurves(model, TIME, chosen) : [],
+      ]);
+      result.curves = curves.filter((c) => c.points.length);
+      result.times = Object.fromEntries(clocks.map((c) => [c.trial, c.points]));
+    } catch (error) {
+      if (error.temporary) throw error;
+      result.error = error.message;
+    }
+    shown = result;
   }
 
-  async function update(model) {
-    const metric = controls.update(model);
-    if (!metric) {
-      setText(note, "No result has come in yet.");
-      return;
-    }
-    const chosen = selected();
-    const key = JSON.stringify([metric, chosen, chosen.length ? "" : router.get("top", "10"), router.get("x") === "time"]);
-    const fresh = key === shown.key && (model.version === shown.version || Date.now() - shown.at < PACE_MS);
-    const over = model.experiment.ended_at !== null && model.version !== shown.version;
-    if ((!fresh || over) && loading !== key) {
-      loading = key;
-      try {
-        await load(model, key, metric, chosen);
-      } catch (error) {
-        if (!error.temporary) setText(note, error.message);
+  async function run() {
+    for (;;) {
+      const model = latest;
+      const metric = controls.update(model);
+      if (!metric) {
+        setText(note, "No result has come in yet.");
         return;
-      } finally {
-        if (loading === key) loading = null;
       }
+      const chosen = selected();
+      const key = JSON.stringify([metric, chosen, chosen.length ? "" : router.get("top", "10"), router.get("x") === "time"]);
+      const stale = key !== shown.key || model.version !== shown.version;
+      const wait = key !== shown.key || over(model.experiment) ? 0 : shown.at + PACE_MS - Date.now();
+      if (!stale || wait > 0) {
+        clearTimeout(timer);
+        if (stale) timer = setTimeout(() => document.hidden || onChange(), wait);
+        show(model, metric, chosen);
+        return;
+      }
+      await load(model, key, metric, chosen); // and look again: what is wanted may have changed
     }
-    if (shown.key === key) show(model, metric, chosen);
+  }
+
+  /** Rejects where the API cannot be reached; the page's polling then calls again. */
+  function update(model) {
+    latest = model;
+    busy ??= run().finally(() => {
+      busy = null;
+    });
+    return busy;
   }
 
   function show(model, metric, chosen) {
@@ -81,13 +97,18 @@ export function curvesPart({ onChange }) {
     const logY = router.get("log") === "1";
     const bands = lines.some((line) => line.low);
     setText(heading, chosen.length ? "Learning curves of the selected trials" : "Learning curves");
-    setText(note, remark(lines, bands, logY));
+    setText(note, shown.error || remark(lines, bands, logY));
     showKeys(keys, model.id, lines, places);
     drawCurves(chart, lines, { x, metric, logY, bands, slots: places, revision: `${shown.key} ${x} ${logY}` })
       .catch((error) => setText(note, error.message));
   }
 
-  return { element, update, close: () => purge(chart) };
+  function close() {
+    clearTimeout(timer);
+    purge(chart);
+  }
+
+  return { element, update, close };
 }
 
 function remark(lines, bands, logY) {

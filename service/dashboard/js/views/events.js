@@ -61,9 +61,11 @@ export function eventsPart() {
       if (list.dataset.last !== String(log.last)) fill(list, latest.map((event) => eventItem(model.id, event)));
       list.dataset.last = String(log.last);
     } catch (error) {
-      if (!error.temporary) setText(message, error.message);
+      if (error.temporary) throw error;
+      setText(message, error.message);
+    } finally {
+      busy = false;
     }
-    busy = false;
   }
 
   return { element, update };

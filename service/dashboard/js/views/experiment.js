@@ -33,7 +33,8 @@ export function experimentView(root, id) {
   let stamp = "";
   let version = 0;
 
-  const changed = () => model && publish();
+  // A part that could not reach the API is shown again by the polling, also after its end.
+  const changed = () => model && publish().catch(() => poller.now());
   const header = headerPart({ onCancel: () => poller.now() });
   const best = bestPart();
   const curves = curvesPart({ onChange: changed });
@@ -52,11 +53,15 @@ export function experimentView(root, id) {
     const experiment = await api.getExperiment(id);
     const now = JSON.stringify(experiment);
     if (now !== stamp) {
-      await trials.refresh(experiment.counts, () => accept(experiment));
-      stamp = now;
       version += 1;
+      await trials.refresh(experiment.counts, () => {
+        accept(experiment);
+        changed();
+      });
+      stamp = now;
       accept(experiment);
     }
+    await publish();
     return ended(experiment) ? null : INTERVAL_MS;
   }
 
@@ -67,7 +72,6 @@ export function experimentView(root, id) {
       root.firstElementChild.remove();
       crumbs([experiment.name || id]);
     }
-    publish();
   }
 
   function publish() {
@@ -75,7 +79,7 @@ export function experimentView(root, id) {
     const shown = parts[tab];
     if (panel.firstElementChild !== shown.element) panel.replaceChildren(shown.element);
     panel.setAttribute("aria-labelledby", `tab-${tab}`);
-    for (const part of [header, best, curves, shown]) part.update(model);
+    return Promise.all([header, best, curves, shown].map(async (part) => part.update(model)));
   }
 
   const poller = poll(tick, (error) => failure(root, error));
