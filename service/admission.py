@@ -7,27 +7,33 @@ this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tunerl import spec
 from tunerl.errors import InvalidInput, InvalidSpec, Problem
 from tunerl.spec import ExperimentSpec
 
+MAX_NAME = 100
+
 
 def admit(body: dict[str, Any]) -> ExperimentSpec:
     """The checked spec. Raises `InvalidSpec` with all problems, each under its path."""
     found = list(_foreign(body))
     try:
-        checked = spec.check(body)
+        checked = spec.check(spec.from_json(body))
     except InvalidInput as error:
         seen = {problem.path for problem in found}
         found += [problem for problem in error.problems if problem.path not in seen]
     if found:
         raise InvalidSpec(found)
-    return checked
+    return checked if checked.name else replace(checked, name=checked.trainable)
 
 
 def _foreign(body: Mapping[str, Any]) -> Iterator[Problem]:
+    name = body.get("name")
+    if isinstance(name, str) and ("/" in name or not name.isprintable() or len(name) > MAX_NAME):
+        yield Problem("name", f"at most {MAX_NAME} printable characters, none of them a slash")
     if body.get("storage"):
         yield Problem("storage", "the service decides where checkpoints go (TUNERL_STORAGE)")
     if body.get("python"):

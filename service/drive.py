@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from service.settings import Settings
 from tunerl import registry
+from tunerl import runtime as runtimes
+from tunerl import spec as specs
 from tunerl.controller import Controller
 from tunerl.runtime.base import Runtime
-from tunerl.spec import ExperimentSpec
 from tunerl.store import Store
 from tunerl.store.records import Experiment, Lease
+
+
+def runtime_of(settings: Settings) -> Runtime:
+    """Where packs run. Raises what keeps it from starting."""
+    if settings.runtime == "local":
+        return runtimes.create("local", slots=settings.local_slots)
+    return runtimes.create(settings.runtime)
 
 
 def controller_of(
@@ -18,7 +26,7 @@ def controller_of(
 
     Raises `InvalidSpec`, `NotFound` for what this process does not know.
     """
-    spec = ExperimentSpec.from_json(experiment.spec)
+    spec = specs.from_json(experiment.spec)
     return Controller(
         store=store,
         lease=lease,
@@ -26,6 +34,6 @@ def controller_of(
         trainable=registry.trainable(spec.trainable),
         runtime=runtime,
         root=f"{(spec.storage or settings.checkpoints).rstrip('/')}/{experiment.id}",
-        parts=spec.parts(),
+        parts=specs.build(spec),
         lease_seconds=settings.lease_seconds,
     )

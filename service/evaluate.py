@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from service.schemas import clean
 from tunerl import checkpoints, registry
 from tunerl.errors import InvalidInput, NotFound
+from tunerl.metrics import flatten
 
 
 @runtime_checkable
@@ -17,7 +19,7 @@ class Evaluates(Protocol):
 
 
 def evaluate_checkpoint(path: Path, episodes: int, seed: int) -> dict[str, Any]:
-    """Metrics of `episodes` episodes under `seed`; `path` is a checkpoint's directory.
+    """Flat metrics of `episodes` episodes under `seed`; `path` is a checkpoint's directory.
 
     Where it holds several replicas, the first one plays. Raises `NotFound`, `CorruptCheckpoint`,
     and `InvalidInput` where the trainable has no evaluation.
@@ -27,7 +29,8 @@ def evaluate_checkpoint(path: Path, episodes: int, seed: int) -> dict[str, Any]:
     spec = registry.trainable(str(meta.get("trainable")))
     if not isinstance(spec, Evaluates):
         raise InvalidInput(f"trainable {spec.name!r} cannot evaluate a checkpoint")
-    return spec.evaluate(str(directory), episodes, seed)
+    metrics: dict[str, Any] = clean(flatten(spec.evaluate(str(directory), episodes, seed)))
+    return metrics
 
 
 def replica_directory(path: Path) -> Path:

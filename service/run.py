@@ -10,12 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from service import schemas
-from service.drive import controller_of
+from service.drive import controller_of, runtime_of
 from service.grid import best_statistics, best_trial
 from service.progress import totals
 from service.settings import Settings
 from service.watch import View, watch
-from tunerl import runtime as runtimes
 from tunerl import spec
 from tunerl.store import Store
 
@@ -48,11 +47,13 @@ def run_here(body: Json, settings: Settings, console: Console) -> Json:
 
     Raises `InvalidSpec` before anything is stored; on Ctrl-C the experiment is left PAUSED.
     """
-    checked = spec.check(body)
-    runtime = runtimes.create(settings.runtime)
+    checked = spec.check(spec.from_json(body))
+    runtime = runtime_of(settings)
     try:
         with Store(settings.url) as store:
-            made = store.create_experiment(checked.to_json(), checked.name, claimable=False)
+            made = store.create_experiment(
+                checked.to_json(), checked.name or checked.trainable, claimable=False
+            )
             owner = f"{socket.gethostname()}:{os.getpid()}"
             lease = store.acquire(made.id, owner, settings.lease_seconds)
             try:

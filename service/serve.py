@@ -84,6 +84,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TUNERL_STORE_URL": settings.url,
         "TUNERL_STORAGE": settings.checkpoints,
         "TUNERL_RUNTIME": settings.runtime,
+        "TUNERL_LOCAL_SLOTS": str(settings.local_slots),
         "TUNERL_POLL_SECONDS": str(settings.poll_seconds),
         "TUNERL_LEASE_SECONDS": str(settings.lease_seconds),
     }
@@ -127,6 +128,7 @@ class Supervisor:
         self._end()
 
     def _start(self) -> None:
+        self._forget()
         # A session of its own: Ctrl-C reaches this process, which then ends the child in order.
         self.child = subprocess.Popen(
             self.command, env=self.env, stdin=subprocess.PIPE, start_new_session=True
@@ -144,8 +146,12 @@ class Supervisor:
             log.error("the worker did not stop in %.0f s; it is killed", STOP_SECONDS)
             child.kill()
             child.wait()
-        if child.stdin:
-            child.stdin.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close the pipe to the child that there was; one that still reads it then ends."""
+        if self.child and self.child.stdin:
+            self.child.stdin.close()
 
 
 @contextmanager

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     port: int = Field(8700, ge=0, le=65535)
     api_token: SecretStr | None = None
     runtime: Literal["ray", "local"] = "ray"
+    local_slots: int = Field(4, ge=1)  # packs that the local runtime holds open
     max_body_bytes: int = Field(1 << 20, ge=1)
     poll_seconds: float = Field(0.25, gt=0)
     lease_seconds: float = Field(30.0, gt=0)

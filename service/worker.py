@@ -14,9 +14,8 @@ import threading
 import traceback
 from typing import IO
 
-from service.drive import controller_of
+from service.drive import controller_of, runtime_of
 from service.settings import Settings
-from tunerl import runtime as runtimes
 from tunerl.controller import Controller
 from tunerl.errors import Fenced, StoreError
 from tunerl.runtime.base import Runtime
@@ -51,7 +50,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`. Raises what keeps the runtime from starting."""
-        runtime = runtimes.create(self.settings.runtime)
+        runtime = runtime_of(self.settings)
         try:
             while not self._stopped.is_set():
                 try:

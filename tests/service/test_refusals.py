@@ -47,6 +47,7 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"searcher": {"type": "optunaa"}}, "searcher.type", "optuna"),
         ({"stop": {"training_iteration": "soon"}}, "stop.training_iteration", ""),
         ({"metrik": "score"}, "metrik", "metric"),
+        ({"name": "a/b"}, "name", "slash"),
         ({"storage": "/elsewhere"}, "storage", "TUNERL_STORAGE"),
         ({"python": ["param_space.x"]}, "python", "tunerl.Tuner"),
         ({"param_space": {"x": 1.0, "env": "os:Evil-v0"}}, "param_space.env", "import"),
