@@ -58,7 +58,8 @@ class Outcome:
 class Controller:
     """One experiment, its pieces, and the loop over them.
 
-    `lease` is held already, and released by whoever took it. `root`: where checkpoints go.
+    `lease` is held already, and released by whoever took it. `root`: the experiment's own directory
+    (or URL), ``<storage>/<experiment id>``, for its checkpoints.
     """
 
     store: Store
@@ -315,7 +316,11 @@ class Controller:
     def _prepare(self, run: Run) -> None:
         """Find out what a trial needs; one whose configuration is refused ends at once."""
         try:
-            run.resolved = self.trainable.resolve(dict(run.config))
+            run.resolved = self.trainable.plan(
+                self.trainable.resolve(dict(run.config)),
+                replicas=max(1, self._searcher.total or 0) * self.spec.num_seeds,
+                stop=self.spec.stop,
+            )
             run.key = self.trainable.pack_key(run.resolved)
             run.capacity = self.trainable.capacity(run.resolved)
             run.resources = dict(self.trainable.resources(run.resolved))

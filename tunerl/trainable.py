@@ -144,6 +144,14 @@ class TrainableSpec(ABC):
     def resolve(self, config: Config) -> Config:
         """The configuration with defaults filled in. Raises `InvalidConfig` naming all problems."""
 
+    def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
+        """Decide execution-only settings that were left open, from the size of the experiment.
+
+        `config` is resolved; `replicas` the number of agents in the experiment, `stop` its rules.
+        A function of its arguments alone, so that a resumed experiment runs as it began.
+        """
+        return config
+
     @abstractmethod
     def pack_key(self, config: Config) -> str:
         """Trials whose resolved configurations have equal keys may share a pack."""

@@ -85,7 +85,7 @@ class Categorical(Distribution):
 
 @dataclass(frozen=True)
 class MultiCategorical(Distribution):
-    """Independent categoricals; inputs are their logits side by side, actions `[..., len(sizes)]`."""
+    """Independent categoricals: logits side by side, actions `[..., len(sizes)]`."""
 
     sizes: tuple[int, ...]
     discrete = True
@@ -99,7 +99,7 @@ class MultiCategorical(Distribution):
         return (len(self.sizes),)
 
     def _parts(self, inputs: Tensor) -> list[tuple[Categorical, Tensor]]:
-        parts = inputs.split(self.sizes, -1)
+        parts = torch.split(inputs, list(self.sizes), -1)
         return [(Categorical(n), part) for n, part in zip(self.sizes, parts, strict=True)]
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:

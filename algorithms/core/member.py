@@ -99,7 +99,7 @@ class Episodes:
 
 @dataclass
 class Member:
-    """A replica in a pack. `adaptive` holds what the algorithm adjusts by itself (KL coefficient)."""
+    """A replica in a pack. `adaptive`: what the algorithm adjusts by itself (KL coefficient)."""
 
     config: Config
     seed: int

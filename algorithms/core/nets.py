@@ -39,7 +39,7 @@ _custom_models: dict[str, Callable[..., nn.Module]] = {}
 
 
 def register_model(name: str, model: Callable[..., nn.Module]) -> None:
-    """Make ``model={"custom_model": name}`` mean `model(observation_size, num_outputs, **config)`."""
+    """``model={"custom_model": name}`` shall mean `model(observation_size, num_outputs, **config)`."""
     _custom_models[name] = model
 
 

@@ -1,4 +1,4 @@
-"""A training iteration of a pack of on-policy agents: collect a rollout, then several epochs over it.
+"""A training iteration of on-policy agents: collect a rollout, then several epochs over it.
 
 Acting is shared by all members; learning goes by chunks of members with rows of parameters side by
 side. What an algorithm adds is its `loss` for one agent.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,11 @@ from algorithms.core.evaluation import evaluate_member
 from algorithms.core.member import Member
 from algorithms.core.optim import AdamState
 from algorithms.core.pack import AlgorithmPack
-from algorithms.core.returns import gae
 from algorithms.core.rollout import Rollout
 from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
+from algorithms.core.targets import advantages_of, scale_rewards, values_of
 from tunerl.trainable import Failure
 from tunerl.trial import Config, Metrics, ReplicaId
-
-VALUE_BLOCK = 512  # samples of a member whose values are computed in one go
-FINAL_BLOCK = 16  # final observations of truncated episodes, likewise: a fixed number, see `stack`
 
 
 class OnPolicyPack(AlgorithmPack):
@@ -40,8 +38,8 @@ class OnPolicyPack(AlgorithmPack):
         self.horizon = max(1, self.shared["train_batch_size"] // self.num_envs)
         self.samples = self.horizon * self.num_envs
         self.minibatch = min(self.shared["minibatch_size"] or self.samples, self.samples)
-        self.policy = LiftedForward(self.layout, caller(self.network, *self._method("policy")))
-        self.value = LiftedForward(self.layout, caller(self.network, *self._method("value")))
+        self.policy = LiftedForward(self.layout, self._half("policy", 0))
+        self.value = LiftedForward(self.layout, self._half("value", 1))
         self.update = LiftedUpdate(
             self.layout, self.network, self.loss, bool(self.shared["torch_compile_learner"])
         )
@@ -50,21 +48,18 @@ class OnPolicyPack(AlgorithmPack):
         self.rollout: Rollout | None = None
         self.noise: NDArray[np.float32] | None = None
 
-    def _method(self, name: str) -> tuple[str]:
+    def _half(self, name: str, index: int) -> Callable[..., Tensor]:
+        """The network's `policy` or `value`; of a network without it, that part of its forward."""
         if hasattr(self.network, name):
-            return (name,)
-        halves = {
-            "policy": lambda obs: self.network(obs)[0],
-            "value": lambda obs: self.network(obs)[1],
-        }
-        object.__setattr__(self.network, name, halves[name])
-        return (name,)
+            return caller(self.network, name)
+        whole = caller(self.network)
+        return lambda parameters, obs: whole(parameters, obs)[index]
 
     @abstractmethod
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
-        """The loss of one agent on one minibatch, and the statistics `[S]`. `call(obs)` is its network."""
+        """One agent's loss on one minibatch, and the statistics `[S]`. `call(obs)` is its network."""
 
-    def adapt(self, member: Member, statistics: dict[str, float]) -> None:  # noqa: B027
+    def adapt(self, member: Member, statistics: dict[str, float]) -> None:
         """After an iteration: adjust the member's adaptive values."""
 
     # -- one iteration ------------------------------------------------------------------------
@@ -147,68 +142,16 @@ class OnPolicyPack(AlgorithmPack):
 
     # -- learning -----------------------------------------------------------------------------
 
-    def _values(self, rollout: Rollout) -> tuple[Any, Any]:
-        """Values `[K, T, E]` of the observations and of what followed each step."""
-        rows, horizon, envs = rollout.rewards.shape
-        obs = torch.from_numpy(rollout.obs)
-        values = np.empty(rollout.rewards.shape, np.float32)
-        block = max(1, VALUE_BLOCK // envs)
-        with torch.inference_mode():
-            for t in range(0, horizon, block):
-                part = obs[:, t : t + block].reshape(rows, -1, obs.shape[-1])
-                values[:, t : t + block] = self.value(self.flat, part).view(rows, -1, envs).numpy()
-            last = self.value(self.flat, torch.from_numpy(rollout.last_obs)).numpy()
-        following = np.concatenate([values[:, 1:], last[:, None]], 1)
-        following[rollout.terminated] = 0.0
-        for (k, t, e), value in self._final_values(rollout):
-            following[k, t, e] = value
-        return values, following
-
-    def _final_values(self, rollout: Rollout) -> list[tuple[tuple[int, int, int], float]]:
-        """Values of the final observations of truncated episodes, in blocks of a fixed size."""
-        rows = len(rollout.rewards)
-        by_row: list[list[int]] = [[] for _ in range(rows)]
-        for i, (k, _, _) in enumerate(rollout.final_index):
-            by_row[k].append(i)
-        found = []
-        for start in range(0, max(map(len, by_row), default=0), FINAL_BLOCK):
-            obs = np.zeros((rows, FINAL_BLOCK, self.obs_codec.D), np.float32)
-            parts = [own[start : start + FINAL_BLOCK] for own in by_row]
-            for k, part in enumerate(parts):
-                for slot, i in enumerate(part):
-                    obs[k, slot] = rollout.final_obs[i]
-            with torch.inference_mode():
-                values = self.value(self.flat, torch.from_numpy(obs)).numpy()
-            for k, part in enumerate(parts):
-                found += [(rollout.final_index[i], values[k, slot]) for slot, i in enumerate(part)]
-        return found
-
-    def _scale_rewards(self, rollout: Rollout) -> None:
-        """Rewards as the learner sees them: divided by the standard deviation of the return."""
-        rollout.rewards = rollout.raw_rewards.copy()
-        if not self.shared["normalize_rewards"]:
-            return
-        gamma = np.array([m.hyperparameter("gamma") for m in self.members])[:, None]
-        for t in range(self.horizon):
-            self.discounted = self.discounted * gamma + rollout.raw_rewards[:, t]
-            self.return_stats.update(self.discounted[..., None])
-            scaled = rollout.raw_rewards[:, t] / self.return_stats.std
-            rollout.rewards[:, t] = np.clip(scaled, -10.0, 10.0)
-            self.discounted[rollout.ends[:, t]] = 0.0
-
     def _fields(self, rollout: Rollout) -> Batch:
         """What the loss needs, one row a member: `[K, N, ...]`."""
-        self._scale_rewards(rollout)
-        values, following = self._values(rollout)
-        column = {name: self._column(name)[:, None] for name in ("gamma", "lambda_")}
-        use_gae = np.array([[m.config["use_gae"]] for m in self.members])
-        time_first = [
-            np.moveaxis(x, 1, 0) for x in (rollout.rewards, values, following, rollout.ends)
-        ]
-        advantages = np.moveaxis(
-            gae(*time_first, column["gamma"], np.where(use_gae, column["lambda_"], 1.0)), 0, 1
-        )
-        rows = len(self.members)
+        gamma, lambda_ = self._column("gamma"), self._column("lambda_")
+        use_gae = np.array([member.config["use_gae"] for member in self.members])
+        rollout.rewards[:] = rollout.raw_rewards
+        if self.shared["normalize_rewards"]:
+            self.discounted = scale_rewards(rollout, self.return_stats, self.discounted, gamma)
+        values, following = values_of(lambda obs: self.value(self.flat, obs), rollout)
+        lambda_ = np.where(use_gae, lambda_, np.float32(1.0))
+        advantages = advantages_of(rollout, values, following, gamma, lambda_)
         flat = {
             "obs": rollout.obs,
             "actions": rollout.actions,
@@ -217,8 +160,9 @@ class OnPolicyPack(AlgorithmPack):
             "advantages": advantages,
             "targets": advantages + values,
         }
-        if not rollout.valid.all() or self.shared["gym_env_vectorize_mode"] == "envpool":
+        if self.shared["gym_env_vectorize_mode"] == "envpool":
             flat["weights"] = rollout.valid.astype(np.float32)
+        rows = len(self.members)
         fields = {
             name: torch.from_numpy(np.ascontiguousarray(x)).view(rows, self.samples, *x.shape[3:])
             for name, x in flat.items()
@@ -263,10 +207,10 @@ class OnPolicyPack(AlgorithmPack):
             if not active:
                 break
         explained = self._explained(fields)
-        means = (sums / counts.clamp(min=1)).tolist()
+        averages = (sums / counts.clamp(min=1)).tolist()
         return [
             dict(zip(names, mean, strict=True)) | {"vf_explained_var": explained[row]}
-            for row, mean in enumerate(means)
+            for row, mean in enumerate(averages)
         ]
 
     def _too_far(self, row: int, kl: float) -> bool:
@@ -274,7 +218,7 @@ class OnPolicyPack(AlgorithmPack):
         return limit is not None and kl > 1.5 * limit
 
     def _epoch(self, chunk: list[int], size: int, fields: Batch, vectors: Batch) -> Tensor:
-        """One pass of some members over their samples, in `size` rows; mean statistics `[size, S]`."""
+        """One pass of some members over their samples, in `size` rows; mean statistics."""
         index = self._minibatches(chunk, size)
         rows = torch.tensor(chunk + [chunk[-1]] * (size - len(chunk)))
         flat = self.flat[rows]
@@ -318,7 +262,7 @@ class OnPolicyPack(AlgorithmPack):
     def _explained(self, fields: Batch) -> list[float]:
         """1 - Var[targets - values] / Var[targets] per member."""
         residual = (fields["targets"] - fields["values"]).var(1)
-        return (1 - residual / fields["targets"].var(1).clamp(min=1e-8)).tolist()  # type: ignore[no-any-return]
+        return (1 - residual / fields["targets"].var(1).clamp(min=1e-8)).tolist()
 
     # -- reporting ----------------------------------------------------------------------------
 

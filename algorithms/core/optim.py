@@ -16,7 +16,7 @@ class AdamState(NamedTuple):
 
     mean: Tensor
     square: Tensor
-    count: Tensor
+    steps: Tensor
 
 
 def clip_by_global_norm(gradient: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,10 +35,10 @@ def adam(
     beta2: float = 0.999,
 ) -> tuple[Tensor, AdamState]:
     """One step of Adam (arXiv 1412.6980) with bias correction, as torch.optim.Adam takes it."""
-    count = state.count + 1
+    steps = state.steps + 1
     mean = state.mean + (1 - beta1) * (gradient - state.mean)
     square = beta2 * state.square + (1 - beta2) * gradient * gradient
-    step = lr / (1 - beta1**count)
-    scale = torch.rsqrt(1 - beta2**count)
+    step = lr / (1 - beta1**steps)
+    scale = torch.rsqrt(1 - beta2**steps)
     parameters = parameters - step * mean / (square.sqrt() * scale + epsilon)
-    return parameters, AdamState(mean, square, count)
+    return parameters, AdamState(mean, square, steps)

@@ -28,7 +28,7 @@ from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
 from algorithms.core.stack import Layout
-from tunerl.errors import CheckpointError, InvalidConfig, nearest
+from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
 from tunerl.trial import Config, ReplicaId
 
@@ -190,7 +190,7 @@ class AlgorithmPack(Pack):
             "parameters": self.flat,
             "adam/mean": self.adam.mean,
             "adam/square": self.adam.square,
-            "adam/count": self.adam.count,
+            "adam/steps": self.adam.steps,
         }
 
     def _append(self, parameters: Tensor, adam: AdamState | None = None) -> None:
@@ -209,8 +209,8 @@ class AlgorithmPack(Pack):
         arrays, values = state.arrays, state.values
         if values.get("algorithm") != self.algorithm:
             raise CheckpointError(
-                f"the state is of {values.get('algorithm')!r}, this pack trains {self.algorithm!r}; "
-                + nearest(self.algorithm, [str(values.get("algorithm"))])
+                f"the state is of {values.get('algorithm')!r}, this pack trains "
+                f"{self.algorithm!r}; give it a checkpoint of that"
             )
         if arrays["parameters"].shape != (self.layout.size,):
             raise CheckpointError(
@@ -236,7 +236,7 @@ class AlgorithmPack(Pack):
         tensors = {name: torch.from_numpy(arrays[name].copy()) for name in self._tensors()}
         self._append(
             tensors["parameters"],
-            AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/count"]),
+            AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/steps"]),
         )
         for name, stats in (("observations", self.obs_stats), ("returns", self.return_stats)):
             mean, m2, count = (arrays[f"{name}/{part}"] for part in ("mean", "m2", "count"))

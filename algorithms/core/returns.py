@@ -1,4 +1,4 @@
-"""Advantages and returns: pure functions on `[T, ...]` arrays, vectorised over agents and environments."""
+"""Advantages and returns: pure functions on `[T, ...]` arrays, any agents and environments."""
 
 from __future__ import annotations
 

@@ -72,4 +72,4 @@ class Rollout:
     @property
     def ends(self) -> NDArray[np.bool_]:
         """`[K, T, E]`: an episode ended with this step."""
-        return self.terminated | self.truncated  # type: ignore[no-any-return]
+        return self.terminated | self.truncated

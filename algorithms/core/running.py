@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 class RunningStats:
-    """Mean and variance of all samples so far, `[K, D]` in float64 (Chan et al., parallel update)."""
+    """Mean and variance of all samples so far, `[K, D]` in float64 (Chan et al.)."""
 
     def __init__(self, size: int) -> None:
         self.mean = np.zeros((0, size))
@@ -56,10 +56,10 @@ class RunningStats:
 
     def normalize_row(self, row: int, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
         """`[..., D]` samples by one member's statistics."""
-        scaled = (samples - self.mean[row]) / self.std[row]
-        return np.clip(scaled, -clip, clip).astype(np.float32)
+        scaled: Array = (samples - self.mean[row]) / self.std[row]
+        return scaled.clip(-clip, clip).astype(np.float32)
 
     def normalize(self, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
         """`[K, E, D]` samples with mean 0 and standard deviation 1, clipped."""
-        scaled = (samples - self.mean[:, None]) / self.std[:, None]
-        return np.clip(scaled, -clip, clip).astype(np.float32)
+        scaled: Array = (samples - self.mean[:, None]) / self.std[:, None]
+        return scaled.clip(-clip, clip).astype(np.float32)

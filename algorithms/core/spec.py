@@ -105,7 +105,8 @@ class AlgorithmSpec(TrainableSpec):
 
         algorithm = Algorithm.from_checkpoint(path)
         try:
-            return algorithm.evaluate(duration=episodes, seed=seed)
+            found: Metrics = algorithm.evaluate(duration=episodes, seed=seed)
+            return found
         finally:
             algorithm.stop()
 

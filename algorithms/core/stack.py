@@ -48,7 +48,7 @@ class Layout:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters by name, `[..., *shape]`, as views of `flat` `[..., P]`."""
-        parts = flat.split(list(self.sizes.values()), -1)
+        parts = torch.split(flat, list(self.sizes.values()), -1)
         lead = flat.shape[:-1]
         return {
             name: part.view(*lead, *shape)
@@ -67,7 +67,7 @@ class Layout:
 
 
 def chunks(rows: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    """`rows` cut into runs ``(start, length)`` of the given sizes, the last one padded if need be."""
+    """`rows` cut into runs ``(start, length)`` of the given sizes; the last may need padding."""
     found, start = [], 0
     while start < rows:
         left = rows - start
@@ -107,7 +107,7 @@ def caller(network: nn.Module, method: str = "forward") -> Callable[..., Any]:
 
 
 class LiftedForward:
-    """A network's method on the rows of a stack: ``[K, P], [K, B, D] -> [K, B, ...]``, no gradient."""
+    """A network's method on the rows of a stack: ``[K, P], [K, B, D] -> [K, B, ...]``."""
 
     def __init__(self, layout: Layout, function: Callable[..., Tensor]) -> None:
         self.layout, self.function = layout, function
@@ -125,7 +125,7 @@ class LiftedForward:
         if key not in self.graphs:
 
             def lifted(flat: Tensor, *rest: Tensor) -> Tensor:
-                return vmap(self.function)(self.layout.views(flat), *rest)  # type: ignore[no-any-return]
+                return vmap(self.function)(self.layout.views(flat), *rest)
 
             with torch.no_grad():
                 self.graphs[key] = make_fx(lifted)(*args)
@@ -172,20 +172,20 @@ class LiftedUpdate:
         key = (len(flat), *((name, *value.shape) for name, value in batch.items()))
         if key not in self.graphs:
             self.graphs[key] = self._build(flat, state, batch, hp)
-        flat, mean, square, count, statistics = self.graphs[key](
+        flat, mean, square, steps, statistics = self.graphs[key](
             flat, *state, *batch.values(), *hp.values()
         )
-        return flat, AdamState(mean, square, count), statistics
+        return flat, AdamState(mean, square, steps), statistics
 
     def _build(self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch) -> Callable[..., Any]:
         names, split = list(batch), len(batch)
         hp_names = list(hp)
 
-        def lifted(flat: Tensor, mean: Tensor, square: Tensor, count: Tensor, *rest: Tensor) -> Any:
+        def lifted(flat: Tensor, mean: Tensor, square: Tensor, steps: Tensor, *rest: Tensor) -> Any:
             items = dict(zip(names, rest[:split], strict=True))
             values = dict(zip(hp_names, rest[split:], strict=True))
             flat, state, statistics = vmap(self.one)(
-                flat, AdamState(mean, square, count), items, values
+                flat, AdamState(mean, square, steps), items, values
             )
             return flat, *state, statistics
 
