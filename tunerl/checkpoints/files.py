@@ -23,6 +23,7 @@ from tunerl.trainable import State
 
 ARRAYS, VALUES = "state.safetensors", "state.json"
 FORMAT = 1
+_RESERVED = "__metadata__"  # safetensors keeps it for itself
 _NATIVE = {
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64"),
@@ -73,6 +74,8 @@ def _encode(state: State, meta: Mapping[str, Any]) -> dict[str, bytes]:
     foreign: dict[str, list[Any]] = {}
     for name, given in sorted(state.arrays.items()):
         array = np.asarray(given)
+        if name == _RESERVED:
+            raise CheckpointError(f"an array cannot be called {name!r}; choose another name")
         if array.dtype.hasobject:
             raise CheckpointError(f"array {name!r} holds Python objects; convert it to numbers")
         array = array if array.flags.c_contiguous else array.copy(order="C")

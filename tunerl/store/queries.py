@@ -5,6 +5,7 @@ Invariant: nothing here scans more rows than it returns, beyond the trials of on
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from tunerl.store.sorting import KINDS, sort_of
 from tunerl.store.tables import Kind, events, experiments, join, results, trials
 from tunerl.trial import Reason, Status
 
+_PLAIN = re.compile(r"[\w/.:@%+ -]+", re.ASCII)
 _LAST, _BEST = results.alias("last"), results.alias("best")
 
 
@@ -126,16 +128,23 @@ class Queries:
 
         Points ``{"iteration", "steps", "value", "replicas"}``; at most `max_points` and never more
         than 2000. `replicas`: each replica's value (None where it has none), empty for a single
-        one. Results without a number under that name are left out. Raises `NotFound`.
+        one. Results without a number (or truth value) under that name are left out. Raises
+        `NotFound`.
         """
         if max_points < 1:
             raise InvalidInput(f"max_points={max_points}; it must be at least 1")
         where = (results.c.experiment_id == id, results.c.trial == trial)
-        columns = (results.c.id, results.c.iteration, results.c.steps, results.c.metrics[metric])
+        inside = _PLAIN.fullmatch(metric) is not None  # the database can pick it out
+        picked = results.c.metrics[metric] if inside else results.c.metrics
+        columns = (results.c.id, results.c.iteration, results.c.steps, picked)
         query = sa.select(*columns).where(*where).order_by(results.c.iteration)
 
         def work(connection: sa.Connection) -> list[dict[str, Any]]:
-            rows = [row for row in connection.execute(query).all() if _is_number(row[3])]
+            rows = [
+                (*row[:3], value)
+                for row in connection.execute(query)
+                if (value := _number(row[3] if inside else row[3].get(metric))) is not None
+            ]
             if not rows:
                 self._require_trial(connection, id, trial)
             kept = [rows[index] for index in keep([row[3] for row in rows], max_points)]
@@ -147,7 +156,7 @@ class Queries:
                     "iteration": iteration,
                     "steps": steps,
                     "value": value,
-                    "replicas": [_value(entry, metric) for entry in replicas[id]],
+                    "replicas": [_number(entry.get(metric)) for entry in replicas[id]],
                 }
                 for id, iteration, steps, value in kept
             ]
@@ -223,13 +232,10 @@ def _mode(connection: sa.Connection, id: str) -> str | None:
     return mode
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _value(metrics: dict[str, Any], metric: str) -> float | None:
-    value = metrics.get(metric)
-    return value if isinstance(value, int | float) and _is_number(value) else None
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):  # SQLite gives 0 and 1 for these
+        return int(value)
+    return value if isinstance(value, int | float) else None
 
 
 def _result(row: Any) -> ResultRecord:
