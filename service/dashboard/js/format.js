@@ -15,8 +15,9 @@ export function number(value, digits = 4) {
   const size = Math.abs(value);
   if (value === 0) return "0";
   if (size < 0.01 || size >= 1e7) {
-    const [mantissa, exponent] = value.toExponential(Math.min(digits - 1, 2)).split("e");
-    return `${trimmed(mantissa)}e${Number(exponent)}`;
+    const rounded = value.toExponential(Math.min(digits - 1, 2));
+    const [mantissa, exponent] = rounded.split("e");
+    return `${Number(rounded) === value ? trimmed(mantissa) : mantissa}e${Number(exponent)}`;
   }
   if (Number.isInteger(value) || size >= 10 ** (digits - 1)) {
     return Math.round(value).toLocaleString("en-US");

@@ -5,7 +5,7 @@ import * as format from "../../../service/dashboard/js/format.js";
 const plain = (text) => text.replaceAll("\u00a0", " ");
 
 test("numbers read as people write them", () => {
-  const shown = { 0.00032: "3.2e-4", 487.31: "487.3", 478.003: "478.0", 0.5: "0.5", 12345.6: "12,346", 5: "5", 0: "0", 3e9: "3e9" };
+  const shown = { 0.00032: "3.2e-4", 487.31: "487.3", 478.003: "478.0", 0.5: "0.5", 12345.6: "12,346", 5: "5", 0: "0", 3e9: "3e9", 0.00072004: "7.20e-4" };
   for (const [given, text] of Object.entries(shown)) assert.equal(format.number(Number(given)), text);
   assert.equal(format.number(-0.0123456), "-0.01235");
   assert.equal(format.number(null), "–");

@@ -8,6 +8,7 @@ const LOG = new Set(["loguniform", "qloguniform", "lograndint", "qlograndint"]);
 const CHOICES = new Set(["choice", "grid_search"]);
 const MAX_CHOICES = 8;
 const JITTER = 0.22;
+const MANY = 300; // so many points are drawn smaller
 
 /** The groups of points, in order of drawing: `symbol` as Plotly names it, `color` a name of the theme. */
 export const GROUPS = [
@@ -61,12 +62,13 @@ export function series(trials, path, pick, domain, best = null) {
 }
 
 export function traces({ groups }, path, colors) {
+  const size = Object.values(groups).reduce((sum, group) => sum + group.x.length, 0) > MANY ? 5 : 7;
   const named = { ...colors, best: colors.series[1] };
   return GROUPS.filter(({ key }) => groups[key].x.length).map(({ key, label, symbol, color }) => ({
     type: "scatter", mode: "markers", name: label, x: groups[key].x, y: groups[key].y,
     customdata: groups[key].trials.map((t) => t.number),
     marker: {
-      symbol, color: named[color], size: key === "best" ? 12 : 7, opacity: key === "finished" ? 0.8 : 1,
+      symbol, color: named[color], size: key === "best" ? 12 : size, opacity: key === "finished" ? 0.8 : 1,
       line: { color: key === "best" ? colors.surface : named[color], width: key === "finished" ? 0 : 1.2 },
     },
     text: groups[key].trials.map((t, i) =>

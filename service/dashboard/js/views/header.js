@@ -74,5 +74,5 @@ function legend(experiment) {
   const total = Math.max(sum, experiment.num_samples ?? 0);
   const entries = TRIAL_STATUSES.filter((s) => experiment.counts[s])
     .map((s) => h("span", {}, h("i", { class: `s-${s.toLowerCase()}` }), `${experiment.counts[s]} ${s.toLowerCase()}`));
-  return h("div", { class: "legend" }, h("span", {}, `${total} trials`), entries);
+  return h("div", { class: "legend" }, h("span", {}, `${total.toLocaleString("en-US")} trials`), entries);
 }

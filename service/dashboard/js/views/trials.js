@@ -44,7 +44,8 @@ export function trialsPart({ onChange }) {
     const rows = sorted(filtered(model.trials, router.get("q"), router.get("status")), sort, descending);
     trials.update({ columns: columns(model, chooser.update(model), onChange), rows, sort, descending, page });
     clear.hidden = !selected().length;
-    setText(count, rows.length === model.trials.length ? `${rows.length} trials` : `${rows.length} of ${model.trials.length} trials`);
+    const [some, all] = [rows.length, model.trials.length].map((n) => n.toLocaleString("en-US"));
+    setText(count, some === all ? `${all} trials` : `${some} of ${all} trials`);
   }
 
   return { element, update };
