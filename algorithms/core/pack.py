@@ -58,7 +58,8 @@ class AlgorithmPack(Pack):
         self.resolve, self.key = resolve, key
         self.shared = resolve(config)
         self.pack_key = key(self.shared)
-        self.num_envs: int = self.shared["num_envs_per_env_runner"]
+        runners = max(1, self.shared["num_env_runners"])
+        self.num_envs: int = runners * self.shared["num_envs_per_env_runner"]
         self.envs = self.make_envs(self.num_envs)
         obs_space, action_space = (
             self.envs.single_observation_space,
@@ -107,10 +108,15 @@ class AlgorithmPack(Pack):
 
     def join(self, id: ReplicaId, config: Config, seed: int, state: State | None = None) -> None:
         if id in self.ids:
-            raise ValueError(f"replica {id} is already in this pack")
+            raise ValueError(f"replica {id} is already in this pack; it cannot join twice")
         if len(self.ids) >= self.capacity:
-            raise ValueError(f"the pack is full ({self.capacity} members)")
+            raise ValueError(f"the pack is full ({self.capacity} members); it cannot join")
         config = self._checked(config)
+        if config["seed"] is not None:
+            seed = derived_seed(seed, f"seed {config['seed']}")
+        self._enter(id, config, seed, state)
+
+    def _enter(self, id: ReplicaId, config: Config, seed: int, state: State | None) -> None:
         member = Member(
             config,
             seed,
@@ -135,7 +141,7 @@ class AlgorithmPack(Pack):
     def write(self, id: ReplicaId, state: State) -> None:
         member = self.members[self._row(id)]
         self.leave(id)
-        self.join(id, member.config, member.seed, state)
+        self._enter(id, member.config, member.seed, state)
 
     def read(self, id: ReplicaId) -> State:
         row = self._row(id)
