@@ -16,7 +16,6 @@ def sweep(job: dict[str, Any]) -> dict[str, Any]:
     """`Tuner.fit` on local Ray; the steady state comes from the results' times in the store."""
     from tunerl import BasicVariantGenerator, RunConfig, TuneConfig, Tuner
     from tunerl.space import from_json
-    from tunerl.store import Store
 
     begin = time.time()
     grid = Tuner(
@@ -27,20 +26,17 @@ def sweep(job: dict[str, Any]) -> dict[str, Any]:
             mode="max",
             num_samples=job["num_samples"],
             num_seeds=job["num_seeds"],
-            search_alg=BasicVariantGenerator(
-                points_to_evaluate=job["configs"], random_state=job["seed"]
-            ),
+            seed=job["seed"],
+            search_alg=BasicVariantGenerator(points_to_evaluate=job["configs"]),
         ),
-        run_config=RunConfig(name="benchmark", stop={STEPS: job["steps"]}),
+        run_config=RunConfig(name="benchmark", stop={STEPS: job["steps"]}, verbose=0),
     ).fit()
     span = time.time() - begin
     if grid.errors:
         raise RuntimeError(f"{grid.num_errors} trials failed; the first: {grid.errors[0]}")
-    store = Store()
-    (experiment,), _ = store.list_experiments()
     marks = [
         (record.created_at.timestamp(), record.trial, record.metrics[STEPS] * job["num_seeds"])
-        for record in store.results(experiment.id)
+        for record in grid.store.results(grid.experiment_id)
         if record.created_at is not None
     ]
     best = grid.get_best_result()
