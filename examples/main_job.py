@@ -30,18 +30,20 @@ RETURN = "env_runners/episode_return_mean"
 def service(home: Path, port: int) -> Iterator[str]:
     """`tunerl serve`, running; its address."""
     command = [sys.executable, "-m", "service.cli", "serve", "--home", str(home)]
-    process = subprocess.Popen(
-        [*command, "--port", str(port)], stdout=subprocess.PIPE, text=True, cwd=HERE.parent
-    )
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        if not said:
-            raise SystemExit(f"the service did not start (exit {process.wait()})")
-        yield said.split()[-1]
-    finally:
-        process.terminate()
-        process.wait()
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "serve.log", "ab") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=log, cwd=HERE.parent
+        )
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().decode()
+            if not said:
+                raise SystemExit(f"the service did not start; {log.name} says why")
+            yield said.split()[-1]
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def evaluate(checkpoint: Path, episodes: int, console: Console) -> float:

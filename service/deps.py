@@ -114,7 +114,7 @@ IdempotencyKey = Annotated[
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[int, Query(ge=0, le=MAX_NUMBER)]
 MaxPoints = Annotated[int, Query(ge=2, le=5000)]
-Metric = Annotated[str | None, Query(max_length=300)]
+Metric = Annotated[str | None, Query(max_length=300, pattern=r"^[^\x00]+$")]
 Order = Literal["asc", "desc"]
 OneStatus = Status | None
 OneExperimentStatus = ExperimentStatus | None

@@ -81,7 +81,7 @@ class _Watching:
         )
 
     def _over(self, view: View) -> bool:
-        return view.finished or self._left.is_set()
+        return view.over or self._left.is_set()
 
     def __enter__(self) -> None:
         self._thread.start()

@@ -41,11 +41,11 @@ class View:
 
     experiment: Json = field(default_factory=dict)
     best: Json | None = None
-    samples: deque[tuple[float, int]] = field(default_factory=deque)  # (seconds, env steps)
+    samples: deque[tuple[float, int, float]] = field(default_factory=deque)  # seconds, steps, share
 
     def add(self, experiment: Json, now: float) -> None:
         self.experiment = experiment
-        self.samples.append((now, experiment["steps"]))
+        self.samples.append((now, experiment["steps"], experiment["progress"]))
         while len(self.samples) > 2 and self.samples[0][0] < now - WINDOW_SECONDS:
             self.samples.popleft()
 
@@ -54,12 +54,18 @@ class View:
         """Env steps per second over the last moments; over the whole run once it has ended."""
         if self.finished:
             return self.experiment["steps"] / max(self.elapsed, 1e-9) if self.elapsed else 0.0
-        (start, first), (end, last) = self.samples[0], self.samples[-1]
+        (start, first, _), (end, last, _) = self.samples[0], self.samples[-1]
         return (last - first) / (end - start) if end > start else 0.0
 
     @property
     def finished(self) -> bool:
         return ExperimentStatus(self.experiment["status"]).finished
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen by itself: it has finished, or is paused for good."""
+        paused = self.experiment["status"] == ExperimentStatus.PAUSED
+        return self.finished or (paused and self.experiment["request"] is None)
 
     @property
     def elapsed(self) -> float:
@@ -72,9 +78,11 @@ class View:
 
     @property
     def eta(self) -> float | None:
-        """Seconds still to go at the average pace so far, or None."""
-        done = self.experiment["progress"]
-        return self.elapsed * (1 - done) / done if 0.02 <= done < 1 and not self.finished else None
+        """Seconds still to go at the pace of the last moments, or None."""
+        (start, _, first), (end, _, last) = self.samples[0], self.samples[-1]
+        if self.finished or last < 0.05 or last <= first or end <= start:
+            return None
+        return (1 - last) * (end - start) / (last - first)
 
 
 def watch(
@@ -82,7 +90,7 @@ def watch(
     id: str,
     console: Console,
     poll: float = 0.5,
-    over: Callable[[View], bool] = lambda view: view.finished,
+    over: Callable[[View], bool] = lambda view: view.over,
 ) -> Json:
     """Show the experiment until it is `over`, in place on a terminal, else in lines."""
     view = View()
@@ -97,7 +105,7 @@ def watch(
                     break
                 time.sleep(poll)
     for each in ending(view, source):
-        console.print(each)
+        console.print(each, soft_wrap=True)
     return view.experiment
 
 

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import traceback
-from typing import IO
+from collections.abc import Callable
 
 from service.drive import controller_of, runtime_of
 from service.settings import Settings
@@ -48,10 +48,14 @@ class Worker:
         if controller is not None:
             controller.interrupt("its worker was stopped", requeue=True)
 
-    def run(self) -> None:
-        """Work until `stop`. Raises what keeps the runtime from starting."""
+    def run(self, begin: Callable[[], object] = lambda: None) -> None:
+        """Work until `stop`; `begin` is called once the runtime is there.
+
+        Raises what keeps the runtime from starting.
+        """
         runtime = runtime_of(self.settings)
         try:
+            begin()
             while not self._stopped.is_set():
                 try:
                     with Store(self.settings.url) as store:
@@ -107,8 +111,8 @@ def _record_failure(store: Store, lease: Lease, error: Exception) -> None:
         log.warning("%s", fenced)
 
 
-def run_worker(settings: Settings, until_closes: IO[bytes] | None = None) -> None:
-    """A worker in this process until SIGTERM, SIGINT, or the end of the stream `until_closes`."""
+def run_worker(settings: Settings, until_closes: int | None = None) -> None:
+    """A worker in this process until SIGTERM, SIGINT, or the end of the pipe `until_closes`."""
     worker = Worker(settings)
 
     def stop(number: int, frame: object) -> None:
@@ -116,14 +120,17 @@ def run_worker(settings: Settings, until_closes: IO[bytes] | None = None) -> Non
             raise KeyboardInterrupt  # asked twice: at once
         worker.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+
+    listen()
     if until_closes is not None:
         threading.Thread(target=_stop_at_end, args=(worker, until_closes), daemon=True).start()
-    worker.run()
+    worker.run(begin=listen)  # again, for Ray has put handlers of its own there
 
 
-def _stop_at_end(worker: Worker, stream: IO[bytes]) -> None:
-    while stream.read(1 << 10):
+def _stop_at_end(worker: Worker, pipe: int) -> None:
+    while os.read(pipe, 1 << 10):
         pass
     worker.stop()

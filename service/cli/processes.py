@@ -63,7 +63,7 @@ def worker(
 
     _log_to_stderr()
     settings = read_settings(home=home, runtime=runtime)
-    run_worker(settings, sys.stdin.buffer if until_stdin_closes else None)
+    run_worker(settings, sys.stdin.fileno() if until_stdin_closes else None)
 
 
 def run(

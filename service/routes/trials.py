@@ -79,19 +79,18 @@ def list_curves(
     top: Annotated[int, Query(ge=1, le=200)] = 20,
     max_points: MaxPoints = 200,
 ) -> schemas.Curves:
-    """The curves of the `top` best trials."""
+    """The curves of the `top` best trials, those without a point left out."""
     metric = metric or _objective(experiment)
     descending = experiment.spec.get("mode") != "min"
     best = store.trials(experiment.id, sort="best_objective", descending=descending, limit=top)
-    curves = [
-        schemas.TrialCurve(
-            trial=trial.number,
-            points=[
-                schemas.Point.of(point)
-                for point in store.curve(experiment.id, trial.number, metric, max_points)
-            ],
-        )
+    found = [
+        (trial.number, store.curve(experiment.id, trial.number, metric, max_points))
         for trial in best
+    ]
+    curves = [
+        schemas.TrialCurve(trial=number, points=[schemas.Point.of(point) for point in points])
+        for number, points in found
+        if points
     ]
     return schemas.Curves(metric=metric, curves=curves)
 

@@ -77,11 +77,13 @@ def postgres_url() -> Iterator[str]:
         yield postgres.create_database(server, "service")
 
 
+def quick_settings(home: Path) -> Settings:
+    return read_settings(home=home, port=0, runtime="local", poll_seconds=0.02, lease_seconds=5.0)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return read_settings(
-        home=tmp_path, port=0, runtime="local", poll_seconds=0.02, lease_seconds=5.0
-    )
+    return quick_settings(tmp_path)
 
 
 @pytest.fixture

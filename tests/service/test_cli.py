@@ -14,7 +14,10 @@ import yaml
 from service.cli import main
 from service.client import Client
 from service.worker import Worker
+from tests.service import trainables
 from tests.service.conftest import sweep
+from tunerl import checkpoints, registry
+from tunerl.trainable import State
 
 Json = dict[str, Any]
 Run = Callable[..., tuple[int, str, str]]
@@ -84,6 +87,24 @@ def test_the_views_of_a_completed_experiment(
     code, out, err = tunerl("evaluate", tmp_path / "best")
     assert (code, out) == (1, "")
     assert err == "tunerl: trainable 'quick' cannot evaluate a checkpoint\n"
+
+
+def test_evaluate_asks_the_trainable_that_wrote_the_checkpoint(
+    tunerl: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Player(registry.AuthorSpec):
+        def evaluate(self, path: str, episodes: int, seed: int) -> Json:
+            done = checkpoints.load(path)[0].values["done"]
+            return {"env_runners": {"episodes": episodes, "seed": seed, "x": float("nan")}} | done
+
+    registry.register_trainable("player", Player(trainables.Quick, "player"))
+    state = State(values={"done": {"done": 7}})
+    checkpoints.save(state, str(tmp_path / "c" / "0"), {"trainable": "player"})
+    code, out, _ = tunerl("evaluate", tmp_path / "c", "--episodes", "3", "--seed", "5")
+    found = {"env_runners/episodes": 3, "env_runners/seed": 5, "env_runners/x": None, "done": 7}
+    assert (code, json.loads(out)) == (0, found)
+    code, _, err = tunerl("evaluate", tmp_path)
+    assert (code, "is no checkpoint" in err) == (1, True)
 
 
 def test_cancel(tunerl: Run, client: Client) -> None:

@@ -12,11 +12,18 @@ import httpx
 import pytest
 
 from service.settings import Settings, read_settings
-from tests.service.conftest import serving, sweep
+from tests.service.conftest import quick_settings, serving, sweep
 from tunerl.errors import InvalidInput
 
 POST = "/api/v1/experiments"
 MEGABYTE = b" " * (1 << 20)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One service for the module: what is refused leaves nothing behind."""
+    with serving(quick_settings(tmp_path_factory.mktemp("refusals"))) as address:
+        yield address
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:
@@ -170,11 +177,12 @@ def test_one_key_makes_one_experiment_also_when_two_come_at_once(http: httpx.Cli
     def submit(body: dict[str, Any]) -> httpx.Response:
         return http.post(POST, json=body, headers={"Idempotency-Key": "k"})
 
+    before = len(http.get(POST, params={"limit": 1000}).json()["items"])
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(submit, [sweep()] * 4))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len(http.get(POST).json()["items"]) == 1
+    assert len(http.get(POST, params={"limit": 1000}).json()["items"]) == before + 1
     assert problem(submit(sweep(num_seeds=2)), 409)["type"] == "tunerl:IdempotencyConflict"
 
 

@@ -84,6 +84,10 @@ def test_a_curve_has_each_iteration_and_each_seed(http: httpx.Client, path: str)
     assert {len(p["replicas"]) for p in curve["points"]} == {3}
     thin = http.get(f"{path}/trials/1/curve", params={"max_points": 2}).json()["points"]
     assert [p["iteration"] for p in thin] == [1, 4]
+    for odd in ('a"b', "a'b", "$.x", "a.b", "é"):
+        query = {"metric": odd}
+        assert http.get(f"{path}/trials/1/curve", params=query).json()["points"] == [], odd
+    assert http.get(f"{path}/trials/1/curve", params={"metric": "\0"}).status_code == 422
     steps = {"metric": "num_env_steps_sampled_lifetime"}
     assert http.get(f"{path}/trials/1/curve", params=steps).json()["points"][0]["value"] == 100
 
@@ -217,5 +221,6 @@ def test_the_main_flow_on_postgresql(settings: Settings, postgres_url: str) -> N
         assert client.wait(id, poll=0.05, timeout=60)["status"] == "COMPLETED"
         assert [each["trial"] for each in client.results(id)] == [0, 1, 2]
         assert client.best(id)["number"] == 2
+        assert client.curve(id, 0, 'a"b') == []
         with pytest.raises(NotFound):
             client.get("none")

@@ -20,6 +20,7 @@ def experiment(**more: Any) -> Json:
         "name": "small",
         "status": "RUNNING",
         "reason": None,
+        "request": None,
         "metric": "score",
         "counts": {"RUNNING": 2, "TERMINATED": 1, "PENDING": 0},
         "progress": 0.25,
@@ -63,9 +64,11 @@ def test_speed_is_that_of_the_last_moments_then_of_the_whole() -> None:
 
 def test_the_time_to_go_follows_the_pace_so_far() -> None:
     view = View()
-    view.add(experiment(), 0.0)
-    assert view.eta == pytest.approx(3 * view.elapsed, rel=0.01)
-    view.add(experiment(**DONE), 1.0)
+    for second in range(51):
+        view.add(experiment(progress=min(second, 25) / 100 + max(0, second - 25) / 50), second)
+        assert (view.eta is None) == (second < 5)
+    assert view.eta == pytest.approx(0.25 * 20 / 0.4)
+    view.add(experiment(**DONE), 51.0)
     assert view.eta is None
 
 
@@ -81,6 +84,14 @@ def test_without_a_terminal_it_writes_lines_and_ends_with_result_and_errors() ->
     assert "best: trial 3 with 475.5" in lines
     assert "  lr=0.00123" in lines
     assert "\x1b" not in out.getvalue()
+
+
+def test_it_ends_with_the_reason_when_the_experiment_was_paused() -> None:
+    out = io.StringIO()
+    paused = experiment(status="PAUSED", reason="the disk is full")
+    resuming = experiment(status="PAUSED", request="resume")
+    assert watch(Script(resuming, paused), "abc", Console(file=out), poll=0.0) == paused
+    assert "reason: the disk is full" in out.getvalue()
 
 
 def test_on_a_terminal_it_is_redrawn_in_place() -> None:
