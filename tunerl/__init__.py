@@ -1,1 +1,133 @@
-"""TuneRL: tunes the hyperparameters of reinforcement-learning agents."""
+"""TuneRL: tunes the hyperparameters of reinforcement-learning agents.
+
+Invariant: importing this is instant; each name is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunerl.author import (
+        Checkpoint,
+        Trainable,
+        get_checkpoint,
+        get_context,
+        report,
+        with_parameters,
+        with_resources,
+    )
+    from tunerl.registry import register_env, register_trainable
+    from tunerl.results import Result, ResultGrid
+    from tunerl.schedulers import ASHAScheduler, AsyncHyperBandScheduler, FIFOScheduler
+    from tunerl.searchers import BasicVariantGenerator, ConcurrencyLimiter
+    from tunerl.searchers.optuna import OptunaSearch
+    from tunerl.space import (
+        choice,
+        grid_search,
+        lograndint,
+        loguniform,
+        qlograndint,
+        qloguniform,
+        qrandint,
+        qrandn,
+        quniform,
+        randint,
+        randn,
+        sample_from,
+        uniform,
+        when,
+    )
+    from tunerl.spec import ExperimentSpec
+    from tunerl.store import Store
+    from tunerl.tuner import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+
+_HOMES = {
+    "tunerl.author": (
+        "Checkpoint",
+        "Trainable",
+        "get_checkpoint",
+        "get_context",
+        "report",
+        "with_parameters",
+        "with_resources",
+    ),
+    "tunerl.registry": ("register_env", "register_trainable"),
+    "tunerl.results": ("Result", "ResultGrid"),
+    "tunerl.schedulers": ("ASHAScheduler", "AsyncHyperBandScheduler", "FIFOScheduler"),
+    "tunerl.searchers": ("BasicVariantGenerator", "ConcurrencyLimiter", "OptunaSearch"),
+    "tunerl.space": (
+        "choice",
+        "grid_search",
+        "lograndint",
+        "loguniform",
+        "qlograndint",
+        "qloguniform",
+        "qrandint",
+        "qrandn",
+        "quniform",
+        "randint",
+        "randn",
+        "sample_from",
+        "uniform",
+        "when",
+    ),
+    "tunerl.spec": ("ExperimentSpec",),
+    "tunerl.store": ("Store",),
+    "tunerl.tuner": ("CheckpointConfig", "FailureConfig", "RunConfig", "TuneConfig", "Tuner"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ASHAScheduler",
+    "AsyncHyperBandScheduler",
+    "BasicVariantGenerator",
+    "Checkpoint",
+    "CheckpointConfig",
+    "ConcurrencyLimiter",
+    "ExperimentSpec",
+    "FIFOScheduler",
+    "FailureConfig",
+    "OptunaSearch",
+    "Result",
+    "ResultGrid",
+    "RunConfig",
+    "Store",
+    "Trainable",
+    "TuneConfig",
+    "Tuner",
+    "choice",
+    "get_checkpoint",
+    "get_context",
+    "grid_search",
+    "lograndint",
+    "loguniform",
+    "qlograndint",
+    "qloguniform",
+    "qrandint",
+    "qrandn",
+    "quniform",
+    "randint",
+    "randn",
+    "register_env",
+    "register_trainable",
+    "report",
+    "sample_from",
+    "uniform",
+    "when",
+    "with_parameters",
+    "with_resources",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -22,6 +22,7 @@ from tunerl.errors import (
     nearest,
 )
 from tunerl.metrics import nearest_metric
+from tunerl.objects import Objects
 from tunerl.probing import probe
 from tunerl.space import Space
 from tunerl.space import from_json as space_from_json
@@ -109,6 +110,7 @@ def parts(spec: ExperimentSpec, custom: Custom) -> Parts:
         _searcher(spec, custom, space),
         _scheduler(spec, custom),
         StopRules(spec.stop, custom.stop),
+        Objects(space),
     )
 
 

@@ -12,29 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunerl import codec
 from tunerl.errors import (
     Fenced,
-    InvalidConfig,
-    InvalidSpec,
-    Problem,
     StoreError,
     TuneRLError,
 )
 from tunerl.fleet import Fleet
 from tunerl.heartbeat import LEASE_S, Heartbeat
-from tunerl.ledger import Ledger, Run, replica_seeds
+from tunerl.ledger import Ledger
+from tunerl.proposer import Proposer
 from tunerl.recorder import Recorder
 from tunerl.referee import Referee
-from tunerl.replay import replay, time_used
+from tunerl.replay import IDLE, STARTED, replay, time_used
 from tunerl.runtime.base import Lost, Report, Runtime
 from tunerl.saving import Saver
-from tunerl.searchers.base import Searcher, Wait
-from tunerl.searchers.random import BasicVariantGenerator
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.store.records import Lease
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, ExperimentStatus, Reason, Status
+from tunerl.trial import ExperimentStatus, Reason, Status
 from tunerl.views import NoProgress, Progress, View, view_of
 
 if TYPE_CHECKING:
@@ -76,9 +71,7 @@ class Controller:
         self._outcome: Outcome | None = None
         self._asked: Outcome | None = None  # from outside, by `interrupt`
         self._draining: Outcome | None = None  # what comes once the running trials have ended
-        self._exhausted = False
         self._used, self._began = 0.0, time.monotonic()
-        self._searcher: Searcher = self.parts.searcher
         self._ledger = Ledger(self.store, self.lease)
         self._fleet = Fleet(self.runtime, self.trainable, self.lease.experiment_id)
         self._referee = Referee(self.parts.scheduler, self.parts.rules)
@@ -90,9 +83,13 @@ class Controller:
             store=self.store,
             ledger=self._ledger,
             fleet=self._fleet,
+            objects=self.parts.objects,
         )
         self._recorder = Recorder(
             self.spec, self.parts.rules, self._ledger, self._fleet, self._saver, self._referee
+        )
+        self._proposer = Proposer(
+            self.spec, self.trainable, self.parts, self._ledger, self._fleet, self._recorder
         )
 
     def interrupt(self, reason: str, *, requeue: bool = False) -> None:
@@ -139,16 +136,16 @@ class Controller:
         experiment = self.store.get_experiment(self.lease.experiment_id)
         if self.spec.time_budget_s is not None:
             self._used = time_used(self.store, experiment.id)
-        replay(self.store, self._ledger, self._referee, self.spec.mode)
+        replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
         self._saver.restore(self.store.checkpoints(experiment.id))
         for run in self._ledger.unfinished:
-            self._prepare(run)
+            self._proposer.prepare(run)
         if experiment.status is ExperimentStatus.CANCELING:
             self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
             return
         if experiment.status is not ExperimentStatus.RUNNING:
             self.store.set_status(self.lease, ExperimentStatus.RUNNING)
-        self._ledger.event("experiment.started", f"taken up by {self.lease.owner}")
+        self._ledger.event(STARTED, f"taken up by {self.lease.owner}")
         self.progress.start(self.view())
 
     def _end(self, outcome: Outcome) -> ExperimentStatus:
@@ -238,9 +235,7 @@ class Controller:
         if self._outcome is not None:
             return
         if self._draining is None:
-            while self._has_room():
-                if not self._suggest():
-                    break
+            self._proposer.fill()
             self._place()
         if not self._ledger.of[Status.RUNNING]:
             self._idle()
@@ -257,14 +252,14 @@ class Controller:
         elif self._ledger.of[Status.PENDING]:
             return
         elif self._ledger.of[Status.PAUSED]:
-            self._ledger.event("scheduler.idle", "nothing runs; the scheduler is asked what next")
+            self._ledger.event(IDLE, "nothing runs; the scheduler is asked what next")
             self._recorder.apply(self._referee.idle())
             if not self._ledger.of[Status.PENDING]:
                 for run in list(self._ledger.of[Status.PAUSED].values()):
                     self._recorder.end(run, Reason.SCHEDULER)
-        elif not (self._has_room() and self._suggest()):
-            if not self._exhausted:
-                name = self._searcher.name
+        elif not self._proposer.fill():
+            if not self._proposer.exhausted:
+                name = self.parts.searcher.name
                 raise TuneRLError(f"searcher {name!r} waits for a result, but no trial runs")
             self._outcome = self._verdict()
 
@@ -277,61 +272,6 @@ class Controller:
             return Outcome(ExperimentStatus.ERROR, text)
         reason = f"{len(errors)} of {trials} trials failed" if errors else None
         return Outcome(ExperimentStatus.COMPLETED, reason)
-
-    def _has_room(self) -> bool:
-        """Whether another trial should be made now.
-
-        Random search is asked ahead, for as many as could run besides, so that like meets like.
-        """
-        if self._exhausted:
-            return False
-        pending, running = self._ledger.of[Status.PENDING], self._ledger.of[Status.RUNNING]
-        unfinished = len(pending) + sum(
-            run.intent is None or run.intent.end is None for run in running.values()
-        )
-        limits = (self.spec.max_concurrent_trials, self._searcher.max_concurrent)
-        if any(limit is not None and unfinished >= limit for limit in limits):
-            return False
-        if not self._ledger.trials:
-            return True
-        latest = self._ledger.trials[len(self._ledger.trials) - 1]
-        room = max(1, self._fleet.slots(latest) * latest.capacity // self.spec.num_seeds)
-        ahead = isinstance(self._searcher, BasicVariantGenerator)
-        return len(pending) < room if ahead else unfinished < room
-
-    def _suggest(self) -> bool:
-        """Make the next trial; False when there is none (for now)."""
-        number = len(self._ledger.history)
-        suggestion = self._searcher.suggest(number, self._ledger.history)
-        if suggestion is None or isinstance(suggestion, Wait):
-            self._exhausted = suggestion is None
-            return False
-        config: Config = codec.loads(codec.dumps(suggestion))
-        seeds = replica_seeds(self.spec.seed, number, self.spec.num_seeds)
-        run = self._ledger.add(config, seeds)
-        self._recorder.apply(self._referee.added(number, config))
-        self._prepare(run)
-        return True
-
-    def _prepare(self, run: Run) -> None:
-        """Find out what a trial needs; one whose configuration is refused ends at once."""
-        try:
-            run.resolved = self.trainable.plan(
-                self.trainable.resolve(dict(run.config)),
-                replicas=max(1, self._searcher.total or 0) * self.spec.num_seeds,
-                stop=self.spec.stop,
-            )
-            run.key = self.trainable.pack_key(run.resolved)
-            run.capacity = self.trainable.capacity(run.resolved)
-            run.resources = dict(self.trainable.resources(run.resolved))
-        except InvalidConfig as error:
-            self._recorder.refuse(run, str(error))
-            return
-        if run.capacity < 1:
-            raise InvalidSpec(
-                Problem("trainable", f"{self.trainable.name!r} has packs of {run.capacity}")
-            )
-        self._fleet.check(run)
 
     def _commit(self) -> None:
         forgotten = self._ledger.commit()
@@ -350,4 +290,4 @@ class Controller:
 
     def view(self) -> View:
         """What a person sees of the experiment now."""
-        return view_of(self.spec, self._ledger, self._searcher.total, self._outcome)
+        return view_of(self.spec, self._ledger, self.parts.searcher.total, self._outcome)

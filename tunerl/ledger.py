@@ -96,11 +96,11 @@ class Ledger:
         self.of[run.status][run.number] = run
         self.history.append(Observation(run.number, run.config, run.status, run.reason))
 
-    def add(self, config: Config, seeds: tuple[int, ...]) -> Run:
-        """A new PENDING trial."""
+    def add(self, config: Config, seeds: tuple[int, ...], frozen: Config) -> Run:
+        """A new PENDING trial; `frozen`: its configuration as JSON, for the store."""
         run = Run(len(self.history), config, seeds)
         self.enter(run)
-        self._tick.new_trials.append((run.number, config, seeds))
+        self._tick.new_trials.append((run.number, frozen, seeds))
         return run
 
     def move(self, run: Run, status: Status, reason: Reason | None = None, **columns: Any) -> None:

@@ -43,7 +43,7 @@ class Recorder:
     ) -> None:
         self._spec, self._rules = spec, rules
         self._ledger, self._fleet, self._saver = ledger, fleet, saver
-        self._referee = referee
+        self.referee = referee
         self.storage_full: str | None = None
         self.failed_fast: str | None = None
 
@@ -123,7 +123,7 @@ class Recorder:
         run.losses = 0
         if self._saver.due(run, run.position, asked):
             self._saver.save(run, run.position, metrics)
-        reason, decisions = self._referee.result(run, metrics)
+        reason, decisions = self.referee.result(run, metrics)
         if reason is not None:
             self._want(run, Intent(reason))
         self.apply(decisions)
@@ -135,7 +135,7 @@ class Recorder:
             self._saver.save(run, run.position, metrics)
         if metrics.get("done") is True and (run.intent is None or run.intent.end is None):
             self._want(run, Intent(Reason.DONE))
-            self.apply(self._referee.completed(run, run.last))
+            self.apply(self.referee.completed(run, run.last))
 
     def _failed(self, id: ReplicaId, failure: Failure, pack: str) -> None:
         run = self._ledger.trials[id.trial]
@@ -160,7 +160,7 @@ class Recorder:
         self._ledger.event("trial.error", line, run.number)
         if self._spec.failure.fail_fast and self.failed_fast is None:
             self.failed_fast = f"trial {run.number} failed, and fail_fast is set: {line}"
-        self.apply(self._referee.failed(run.number))
+        self.apply(self.referee.failed(run.number))
 
     def _lost(self, lost: Lost) -> None:
         """A worker is gone: no fault of its trials, unless it happens to them again and again."""
@@ -259,7 +259,7 @@ class Recorder:
         if intent.end is not None:
             self._ledger.move(run, Status.TERMINATED, intent.end)
             if not intent.told:
-                self.apply(self._referee.completed(run, run.last or None))
+                self.apply(self.referee.completed(run, run.last or None))
             return
         run.reset()
         run.intent = None

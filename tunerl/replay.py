@@ -11,20 +11,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tunerl.ledger import Intent, Ledger, Run
+from tunerl.objects import Objects
 from tunerl.referee import Referee
 from tunerl.schedulers.base import Decision, Pause, Resume, Stop
-from tunerl.store.records import ResultRecord, TrialRecord
+from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status
 
 if TYPE_CHECKING:
     from tunerl.store import Store
 
 PAGE = 5000
+STARTED, IDLE = "experiment.started", "scheduler.idle"  # kinds of events that a replay reads
 
 
-def replay(store: Store, ledger: Ledger, referee: Referee, mode: str | None) -> None:
+def replay(
+    store: Store, ledger: Ledger, referee: Referee, mode: str | None, objects: Objects
+) -> None:
     """Fill an empty ledger; trials that were running are PENDING again afterwards."""
-    _Replay(store, ledger, referee, mode).run()
+    _Replay(store, ledger, referee, mode, objects).run()
     for run in list(ledger.of[Status.RUNNING].values()):
         ledger.move(run, Status.PENDING)
     for run in list(ledger.of[Status.PENDING].values()):
@@ -34,14 +38,19 @@ def replay(store: Store, ledger: Ledger, referee: Referee, mode: str | None) -> 
 class _Replay:
     """One pass over the recorded events: trials made, results, trials ended."""
 
-    def __init__(self, store: Store, ledger: Ledger, referee: Referee, mode: str | None) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, referee: Referee, mode: str | None, objects: Objects
+    ) -> None:
         self._store, self._ledger, self._referee, self._mode = store, ledger, referee, mode
+        self._objects = objects
         self._records = store.trials(ledger.experiment_id)
         self._added = 0
         self._told: set[int] = set()  # trials whose end the scheduler has heard of
         finished = (r for r in self._records if r.status.finished and r.ended_at is not None)
         self._ended = sorted(finished, key=lambda r: (r.ended_at or r.created_at, r.number))
         self._next_end = 0
+        self._idles = _idles(store, ledger.experiment_id)
+        self._next_idle = 0
 
     def run(self) -> None:
         for result in _results(self._store, self._ledger.experiment_id):
@@ -64,11 +73,16 @@ class _Replay:
                 break
             self._end(record)
             self._next_end += 1
+        while self._next_idle < len(self._idles):
+            if now is not None and self._idles[self._next_idle] >= now:
+                break
+            self._apply(self._referee.idle())
+            self._next_idle += 1
 
     def _add(self, record: TrialRecord) -> None:
         run = Run(
             record.number,
-            record.config,
+            self._objects.thaw(record.config),
             record.seeds,
             record.status,
             record.reason,
@@ -117,6 +131,22 @@ def _carry_out(ledger: Ledger, run: Run) -> None:
         ledger.observe(run, Status.TERMINATED, run.intent.end)
 
 
+def _idles(store: Store, id: str) -> list[datetime]:
+    """When the scheduler was asked what to do because nothing ran."""
+    return [
+        event.created_at
+        for event in _events(store, id)
+        if event.kind == IDLE and event.created_at is not None
+    ]
+
+
+def _events(store: Store, id: str) -> Iterator[Event]:
+    after = 0
+    while page := store.events(id, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].id
+
+
 def _results(store: Store, id: str) -> Iterator[ResultRecord]:
     after = 0
     while page := store.results(id, after=after, limit=PAGE):
@@ -128,14 +158,11 @@ def time_used(store: Store, id: str) -> float:
     """Seconds for which controllers have worked on an experiment, by what they wrote."""
     starts: list[datetime] = []
     writes: list[datetime] = []
-    after = 0
-    while page := store.events(id, after=after, limit=PAGE):
-        for event in page:
-            assert event.created_at is not None
-            writes.append(event.created_at)
-            if event.kind == "experiment.started":
-                starts.append(event.created_at)
-        after = page[-1].id
+    for event in _events(store, id):
+        assert event.created_at is not None
+        writes.append(event.created_at)
+        if event.kind == STARTED:
+            starts.append(event.created_at)
     writes += [result.created_at for result in _results(store, id) if result.created_at]
     writes.sort()
     used, position = 0.0, 0

@@ -16,6 +16,7 @@ from tunerl import checkpoints
 from tunerl.errors import CheckpointError
 from tunerl.fleet import Fleet
 from tunerl.ledger import Ledger, Run
+from tunerl.objects import Objects
 from tunerl.runtime.base import Save, Saved
 from tunerl.spec import CheckpointSpec
 from tunerl.store.records import CheckpointRecord
@@ -39,7 +40,7 @@ class _Pending:
 
 
 class Saver:
-    """The checkpoints of one experiment below `root`."""
+    """The checkpoints of one experiment; `root` is its own directory or URL."""
 
     def __init__(
         self,
@@ -51,9 +52,11 @@ class Saver:
         store: Store,
         ledger: Ledger,
         fleet: Fleet,
+        objects: Objects,
     ) -> None:
         self._spec, self._root, self._trainable = spec, root, trainable
         self._store, self._ledger, self._fleet = store, ledger, fleet
+        self._objects = objects
         self._retention = checkpoints.Retention.of(spec)
         self.stateful = stateful
         self.at_end = stateful if spec.at_end is None else spec.at_end
@@ -80,7 +83,8 @@ class Saver:
 
     def save(self, run: Run, iteration: int, metrics: Mapping[str, Any]) -> None:
         """Order a checkpoint of all replicas, which stand at `iteration`."""
-        of = (self._root, self._ledger.experiment_id, run.number, iteration)
+        storage, _, experiment = self._root.rstrip("/").rpartition("/")
+        of = (storage, experiment, run.number, iteration)
         uri = checkpoints.iteration_uri(*of)
         packs = frozenset(run.packs.values())
         self._pending[run.number] = _Pending(uri, iteration, self._score(metrics), packs)
@@ -91,7 +95,7 @@ class Saver:
                 "trial": run.number,
                 "replica": index,
                 "seed": seed,
-                "config": run.resolved,
+                "config": self._objects.freeze(run.resolved),
             }
             id = ReplicaId(run.number, index)
             self._fleet.order(run, index, Save(id, checkpoints.replica_uri(*of, index), meta))

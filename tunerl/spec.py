@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunerl.objects import Objects
     from tunerl.schedulers.base import Scheduler
     from tunerl.searchers.base import Searcher
     from tunerl.space import Space
@@ -84,6 +85,7 @@ class Parts:
     searcher: Searcher
     scheduler: Scheduler
     rules: StopRules
+    objects: Objects
 
 
 def from_json(obj: Mapping[str, Any]) -> ExperimentSpec:

@@ -1,0 +1,97 @@
+"""Makes new trials: asks the searcher while there is room, finds out what each trial needs.
+
+Invariant: a trial's configuration and seeds follow from the experiment's seed, the trial's number
+and the history; never from the clock.
+"""
+
+from __future__ import annotations
+
+from tunerl.errors import InvalidConfig, InvalidSpec, Problem
+from tunerl.fleet import Fleet
+from tunerl.ledger import Ledger, Run, replica_seeds
+from tunerl.recorder import Recorder
+from tunerl.searchers.base import Wait
+from tunerl.searchers.random import BasicVariantGenerator
+from tunerl.spec import ExperimentSpec, Parts
+from tunerl.trainable import TrainableSpec
+from tunerl.trial import Status
+
+
+class Proposer:
+    """`exhausted`: the searcher has no more."""
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        trainable: TrainableSpec,
+        parts: Parts,
+        ledger: Ledger,
+        fleet: Fleet,
+        recorder: Recorder,
+    ) -> None:
+        self._spec, self._trainable, self._parts = spec, trainable, parts
+        self._ledger, self._fleet, self._recorder = ledger, fleet, recorder
+        self.exhausted = False
+
+    def fill(self) -> bool:
+        """Make trials while there is room; whether any was made."""
+        before = len(self._ledger.history)
+        while self._has_room() and self._suggest():
+            pass
+        return len(self._ledger.history) > before
+
+    def _has_room(self) -> bool:
+        """Whether another trial should be made now.
+
+        Random search is asked ahead, for as many as could run besides, so that like meets like.
+        """
+        if self.exhausted:
+            return False
+        pending, running = self._ledger.of[Status.PENDING], self._ledger.of[Status.RUNNING]
+        unfinished = len(pending) + sum(
+            run.intent is None or run.intent.end is None for run in running.values()
+        )
+        limits = (self._spec.max_concurrent_trials, self._parts.searcher.max_concurrent)
+        if any(limit is not None and unfinished >= limit for limit in limits):
+            return False
+        if not self._ledger.trials:
+            return True
+        latest = self._ledger.trials[len(self._ledger.trials) - 1]
+        room = max(1, self._fleet.slots(latest) * latest.capacity // self._spec.num_seeds)
+        ahead = isinstance(self._parts.searcher, BasicVariantGenerator)
+        return len(pending) < room if ahead else unfinished < room
+
+    def _suggest(self) -> bool:
+        """Make the next trial; False when there is none (for now)."""
+        number = len(self._ledger.history)
+        suggestion = self._parts.searcher.suggest(number, self._ledger.history)
+        if suggestion is None or isinstance(suggestion, Wait):
+            self.exhausted = suggestion is None
+            return False
+        frozen = self._parts.objects.freeze(suggestion)
+        config = self._parts.objects.thaw(frozen)
+        seeds = replica_seeds(self._spec.seed, number, self._spec.num_seeds)
+        run = self._ledger.add(config, seeds, frozen)
+        self._recorder.apply(self._recorder.referee.added(number, config))
+        self.prepare(run)
+        return True
+
+    def prepare(self, run: Run) -> None:
+        """Find out what a trial needs; one whose configuration is refused ends at once."""
+        try:
+            run.resolved = self._trainable.plan(
+                self._trainable.resolve(dict(run.config)),
+                replicas=max(1, self._parts.searcher.total or 0) * self._spec.num_seeds,
+                stop=self._spec.stop,
+            )
+            run.key = self._trainable.pack_key(run.resolved)
+            run.capacity = self._trainable.capacity(run.resolved)
+            run.resources = dict(self._trainable.resources(run.resolved))
+        except InvalidConfig as error:
+            self._recorder.refuse(run, str(error))
+            return
+        if run.capacity < 1:
+            raise InvalidSpec(
+                Problem("trainable", f"{self._trainable.name!r} has packs of {run.capacity}")
+            )
+        self._fleet.check(run)
