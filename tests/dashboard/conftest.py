@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.fake import World, make_app, make_trial
 
@@ -20,6 +20,8 @@ ARGS = [
     "--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
+
+expect.set_options(timeout=15_000)  # the machine may be busy with other tests
 
 Serve = Callable[[Any], str]
 Open = Callable[..., Page]

@@ -8,7 +8,7 @@ import { NONE, compact, duration, errorLine, number, reason, short, time, value 
 import { copyButton, crumbs, facts, failure, pill } from "../parts.js";
 import { INTERVAL_MS, poll } from "../poll.js";
 import * as router from "../router.js";
-import { configOf, ended, finished, metricNames, python } from "../trials.js";
+import { configOf, ended, finished, metricNames, python, shortest } from "../trials.js";
 import { EventLog, eventItem } from "./events.js";
 
 export function trialView(root, id, trialNumber) {
@@ -31,7 +31,9 @@ export function trialView(root, id, trialNumber) {
       const objective = experiment.metric;
       const names = metricNames([trial], objective);
       const wanted = router.get("metric", names[0] ?? "");
-      setOptions(metric.element, (names.includes(wanted) ? names : [wanted, ...names]).map((n) => [n, n]), wanted);
+      const shown = names.includes(wanted) ? names : [wanted, ...names];
+      const labels = shortest(shown);
+      setOptions(metric.element, shown.map((name) => [name, labels(name)]), wanted);
       const [curve] = await Promise.all([wanted ? api.getCurve(id, trialNumber, { metric: wanted, max_points: 500 }) : { points: [] }, log.read()]);
       stamp = now;
       crumbs([experiment.name || id, router.link(id)], [`Trial #${trialNumber}`]);
