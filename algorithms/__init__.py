@@ -1,0 +1,39 @@
+"""RL algorithms with RLlib's names: `PPO` and `PPOConfig`, and likewise for every other algorithm.
+
+Each name is loaded when it is first used; an algorithm is found by its entry point.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from algorithms.algorithm import Algorithm
+    from algorithms.config import AlgorithmConfig
+    from algorithms.core.nets import register_model
+    from algorithms.ppo import PPO, PPOConfig
+    from tunerl.registry import register_env
+
+__all__ = ["PPO", "Algorithm", "AlgorithmConfig", "PPOConfig", "register_env", "register_model"]
+
+_HOMES = {
+    "Algorithm": "algorithms.algorithm",
+    "AlgorithmConfig": "algorithms.config",
+    "register_env": "tunerl.registry",
+    "register_model": "algorithms.core.nets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    from tunerl import registry
+
+    algorithm = name.removesuffix("Config")
+    if algorithm in registry.trainables():
+        spec = registry.trainable(algorithm)
+        home = importlib.import_module(getattr(spec, "parameters", type(spec)).__module__)
+        if hasattr(home, name):
+            return getattr(home, name)
+    raise AttributeError(f"module 'algorithms' has no attribute {name!r}")

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algorithms.algorithm import Algorithm
+from algorithms.config import AlgorithmConfig
 from algorithms.core.member import Member
 from algorithms.core.on_policy import OnPolicyPack
 from algorithms.core.parameters import CommonParameters
@@ -150,3 +152,15 @@ def mean(x: Tensor, weights: Tensor | None) -> Tensor:
 
 
 SPEC = AlgorithmSpec("PPO", PPOParameters, PPOPack)
+
+
+class PPOConfig(AlgorithmConfig):
+    """The configuration of a PPO agent, step by step; its fields are those of `PPOParameters`."""
+
+    spec = SPEC
+
+
+class PPO(Algorithm):
+    """One PPO agent."""
+
+    spec = SPEC

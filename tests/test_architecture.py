@@ -54,6 +54,7 @@ RULES = (
         "algorithms know only the contract of trainables",
         allowed=(
             "tunerl.trainable",
+            "tunerl.checkpoints",
             "tunerl.registry",
             "tunerl.errors",
             "tunerl.hyperparameters",

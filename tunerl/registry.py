@@ -128,7 +128,7 @@ def register_trainable(name: str, target: Any) -> TrainableSpec:
 
     Raises `InvalidInput` for what is no trainable.
     """
-    spec = target if isinstance(target, TrainableSpec) else AuthorSpec(target, name)
+    spec = _carried(target) or AuthorSpec(target, name)
     _trainables[name] = spec
     return spec
 
@@ -141,15 +141,14 @@ def register_env(name: str, creator: Creator) -> None:
 
 
 def trainable(target: Any) -> TrainableSpec:
-    """The spec of a registered name, a class, a function, or of a spec itself.
+    """The spec of a registered name, a class, a function, of a spec itself or what carries one
+    as its `spec` (the class of an algorithm).
 
     Raises `NotFound` with the nearest name, `InvalidInput` for what is no trainable,
     `TrainableError` when the package that provides it cannot be imported.
     """
-    if isinstance(target, TrainableSpec):
-        return target
     if not isinstance(target, str):
-        return AuthorSpec(target)
+        return _carried(target) or AuthorSpec(target)
     if target in _trainables:
         return _trainables[target]
     entry = _entry_points(TRAINABLES).get(target)
@@ -157,6 +156,12 @@ def trainable(target: Any) -> TrainableSpec:
         raise NotFound(f"no trainable is called {target!r}; {nearest(target, trainables())}")
     loaded = _load(entry)
     return loaded if isinstance(loaded, TrainableSpec) else AuthorSpec(loaded, target)
+
+
+def _carried(target: Any) -> TrainableSpec | None:
+    """The spec that `target` is, or has as its attribute `spec`."""
+    spec = target if isinstance(target, TrainableSpec) else getattr(target, "spec", None)
+    return spec if isinstance(spec, TrainableSpec) else None
 
 
 def trainables() -> list[str]:

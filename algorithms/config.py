@@ -1,0 +1,339 @@
+"""`AlgorithmConfig`: a configuration written step by step, with RLlib's methods.
+
+Invariant: it holds only what was set; a plain value in it has been checked, one drawn from a
+search space is checked when it has been drawn.
+"""
+
+from __future__ import annotations
+
+import copy as copying
+import dataclasses
+import logging
+from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from algorithms.core import nets
+from algorithms.core.spec import ALIASES, AlgorithmSpec
+from algorithms.keywords import FOREIGN, METHODS, MISSING_METHODS, MODEL, OLDER, Foreign
+from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
+from tunerl.hyperparameters import defaults, resolve_fields
+from tunerl.space.tree import has_domains, parse
+
+if TYPE_CHECKING:
+    from algorithms.algorithm import Algorithm
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
+
+_classes: dict[str, type[AlgorithmConfig]] = {}
+
+
+class AlgorithmConfig:
+    """A configuration of the algorithm `spec`. A subclass needs no more than that attribute.
+
+    Every method changes the configuration and returns it. A value may be a domain of a search
+    space (``tunerl.uniform``, ``ray.tune.choice``, ...), also within `model` and `env_config`.
+    Raises `InvalidConfig`, with all that is wrong, for unknown names and values out of range.
+    """
+
+    spec: ClassVar[AlgorithmSpec]
+    _values: dict[str, Any]
+    is_frozen: bool
+
+    def __init__(self, algo_class: type[Algorithm] | AlgorithmSpec | None = None) -> None:
+        given = algo_class if isinstance(algo_class, AlgorithmSpec) else None
+        given = given or getattr(algo_class, "spec", None) or getattr(type(self), "spec", None)
+        if not isinstance(given, AlgorithmSpec):
+            raise InvalidConfig(
+                "AlgorithmConfig alone names no algorithm; use PPOConfig(), or give it an "
+                "algorithm: AlgorithmConfig(PPO)"
+            )
+        object.__setattr__(self, "spec", given)
+        object.__setattr__(self, "is_frozen", False)
+        object.__setattr__(self, "_values", {})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "spec" in cls.__dict__:
+            _classes[cls.spec.name] = cls
+
+    @classmethod
+    def of(cls, spec: AlgorithmSpec, values: Mapping[str, Any] | None = None) -> AlgorithmConfig:
+        """A configuration of an algorithm, of its own class where it has one."""
+        config = _classes.get(spec.name, AlgorithmConfig)(spec)
+        return config.update_from_dict(values or {})
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any]) -> Self:
+        return cls().update_from_dict(config_dict)
+
+    # -- the methods, one a group of settings ---------------------------------------------------
+
+    def environment(self, env: Any = None, **settings: Any) -> Self:
+        """`env`: a Gymnasium id, a name given to `register_env`, or a creator ``config -> Env``."""
+        given = {} if env is None else {"env": env}
+        return self._set("environment", given | settings)
+
+    def framework(self, framework: str = "torch", **settings: Any) -> Self:
+        return self._set("framework", {"framework": framework} | settings)
+
+    def resources(self, **settings: Any) -> Self:
+        return self._set("resources", settings)
+
+    def api_stack(self, **settings: Any) -> Self:
+        return self._set("api_stack", settings)
+
+    def env_runners(self, **settings: Any) -> Self:
+        return self._set("env_runners", settings)
+
+    rollouts = env_runners
+
+    def learners(self, **settings: Any) -> Self:
+        return self._set("learners", settings)
+
+    def training(self, **settings: Any) -> Self:
+        return self._set("training", settings)
+
+    def evaluation(self, **settings: Any) -> Self:
+        """`evaluation_config` may only say ``{"explore": ...}``."""
+        return self._set("evaluation", settings)
+
+    def debugging(self, *, log_level: str | None = None, **settings: Any) -> Self:
+        """`log_level` holds at once, for what TuneRL logs in this process."""
+        if log_level is not None:
+            set_log_level(log_level)
+        return self._set("debugging", settings)
+
+    def fault_tolerance(self, **settings: Any) -> Self:
+        return self._set("fault_tolerance", settings)
+
+    def reporting(self, **settings: Any) -> Self:
+        return self._set("reporting", settings)
+
+    def checkpointing(self, **settings: Any) -> Self:
+        return self._set("checkpointing", settings)
+
+    def rl_module(
+        self, *, model_config: Any = None, module_class: Any = None, **settings: Any
+    ) -> Self:
+        """`model_config`: settings of the network (a dict, or RLlib's DefaultModelConfig).
+
+        `module_class`: a torch module ``(observation_size, num_outputs, **custom_model_config)``,
+        or the name of one given to `register_model`; short for ``model={"custom_model": ...}``.
+        """
+        model = _model_settings(model_config)
+        if module_class is not None:
+            model["custom_model"] = module_class
+        return self._set("rl_module", settings)._set(None, {"model": model} if model else {})
+
+    def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
+        """Any settings by name, whatever method they belong to."""
+        settings = dict(config_dict)
+        level = settings.pop("log_level", None)
+        if level is not None:
+            set_log_level(level)
+        return self._set(None, settings)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was set, as ``Tuner(param_space=...)`` takes it."""
+        return {name: _copied(value) for name, value in self._values.items()}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._all().get(canonical(key), default)
+
+    def keys(self) -> KeysView[str]:
+        return self._all().keys()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._all().items()
+
+    def _all(self) -> dict[str, Any]:
+        return defaults(self.spec.parameters) | self._values
+
+    def __getitem__(self, key: str) -> Any:
+        """The value set, else the default. Raises `KeyError` for an unknown name."""
+        try:
+            return self._all()[canonical(key)]
+        except KeyError:
+            raise KeyError(self._unknown(key)) from None
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and canonical(key) in defaults(self.spec.parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in MISSING_METHODS:
+            raise AttributeError(f"there is no {name}(): {MISSING_METHODS[name]}")
+        if name not in self:
+            raise AttributeError(self._unknown(name))
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._set(None, {name: value})
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._set(None, {key: value})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values})"
+
+    # -- as a whole -------------------------------------------------------------------------------
+
+    def copy(self, copy_frozen: bool | None = None) -> Self:
+        """`copy_frozen` None: frozen if this one is."""
+        made = copying.copy(self)
+        object.__setattr__(made, "_values", self.to_dict())
+        frozen = self.is_frozen if copy_frozen is None else copy_frozen
+        object.__setattr__(made, "is_frozen", frozen)
+        return made
+
+    def freeze(self) -> None:
+        """From now on a change raises `Conflict`."""
+        object.__setattr__(self, "is_frozen", True)
+
+    def validate(self) -> None:
+        """Check everything that is no search space, the environment included."""
+        plain = {name: value for name, value in self._values.items() if not _is_space(value)}
+        model = plain.get("model")
+        if isinstance(self._values.get("model"), dict):
+            model = {k: v for k, v in self._values["model"].items() if not _is_space(v)}
+        self.spec.resolve(plain | ({"model": model} if model else {}))
+
+    def resolved(self) -> dict[str, Any]:
+        """Every hyperparameter's value. Raises `InvalidConfig` where one is a search space."""
+        open_ended = [name for name, value in self._values.items() if _is_space(value)]
+        if open_ended:
+            where = "is a search space; give it to a Tuner, or set one value"
+            raise InvalidConfig([Problem(name, where) for name in open_ended])
+        return self.spec.resolve(self.to_dict())
+
+    @property
+    def algo_class(self) -> type[Algorithm]:
+        from algorithms.algorithm import algorithm_class
+
+        return algorithm_class(self.spec)
+
+    def build_algo(self, env: Any = None) -> Algorithm:
+        """One agent, ready to `train()`. Raises `InvalidConfig`."""
+        return self.algo_class(self, env)
+
+    build = build_algo
+
+    # -- setting ----------------------------------------------------------------------------------
+
+    def _set(self, method: str | None, settings: Mapping[str, Any]) -> Self:
+        if settings and self.is_frozen:
+            raise Conflict(
+                "this configuration is frozen; change a copy of it: copy(copy_frozen=False)"
+            )
+        accepted: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for given, value in _evaluation_config(settings).items():
+            name = canonical(given)
+            try:
+                accepted |= self._checked(method, name, value)
+            except InvalidConfig as error:
+                problems += error.problems
+        if problems:
+            raise InvalidConfig(problems)
+        self._values.update(accepted)
+        return self
+
+    def _checked(self, method: str | None, name: str, value: Any) -> dict[str, Any]:
+        """The settings that this one amounts to: one, or none."""
+        if name in FOREIGN and name not in self:
+            _refuse(FOREIGN[name], name, value)
+            return {}
+        if name not in self:
+            raise InvalidConfig(Problem(name, self._unknown(name)))
+        home = next((m for m, fields in METHODS.items() if name in fields), "training")
+        if method is not None and method != home:
+            raise InvalidConfig(Problem(name, f"is a setting of .{home}(), not of .{method}()"))
+        if name == "model" and isinstance(value, Mapping) and not _is_domain(value):
+            return {"model": self._model(value)}
+        if _is_space(value):
+            return {name: value}
+        return {name: resolve_fields(self.spec.parameters, {name: value})[name]}
+
+    def _model(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the network so far, with these."""
+        foreign = {name: value for name, value in given.items() if name in MODEL}
+        for name, value in foreign.items():
+            _refuse(MODEL[name], f"model.{name}", value)
+        before = self._values.get("model", {})
+        own = {name: value for name, value in given.items() if name not in foreign}
+        nets.resolve_model({name: value for name, value in own.items() if not _is_space(value)})
+        return (before if isinstance(before, dict) and not _is_domain(before) else {}) | own
+
+    def _unknown(self, name: str) -> str:
+        return f"{self.spec.name} has no setting {name!r}; {nearest(name, self.keys())}"
+
+
+def canonical(name: str) -> str:
+    """Today's name of a setting that may go by an older one."""
+    name = OLDER.get(name, name)
+    return ALIASES.get(name, name)
+
+
+def set_log_level(level: str) -> None:
+    """How much TuneRL logs in this process. Raises `InvalidConfig`."""
+    if level not in LOG_LEVELS:
+        hint = nearest(str(level).upper(), LOG_LEVELS)
+        raise InvalidConfig(Problem("log_level", f"{level!r} is not allowed; {hint}"))
+    for house in ("tunerl", "algorithms"):
+        logging.getLogger(house).setLevel(level)
+
+
+def _is_space(value: Any) -> bool:
+    """Whether a search space hides anywhere in a value."""
+    return has_domains(parse(value))
+
+
+def _is_domain(value: Any) -> bool:
+    """Whether a value as a whole is drawn from a search space (it may look like a dict)."""
+    return _is_space(value) and not isinstance(parse(value), dict)
+
+
+def _copied(value: Any) -> Any:
+    """Fresh dicts and lists around the same leaves."""
+    if isinstance(value, dict):
+        return {name: _copied(entry) for name, entry in value.items()}
+    return [_copied(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _refuse(foreign: Foreign, name: str, value: Any) -> None:
+    if not foreign.allows(value):
+        allowed = " or ".join(map(repr, foreign.means_nothing))
+        only = f" (it may be left out, or be {allowed})" if allowed else ""
+        raise InvalidConfig(Problem(name, f"{value!r} is not supported{only}: {foreign.instead}"))
+
+
+def _evaluation_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with `evaluation_config` in our words."""
+    found = dict(settings)
+    given = found.pop("evaluation_config", None)
+    for name, value in dict(given or {}).items():
+        if name != "explore":
+            where = f"evaluation_config.{name}"
+            raise InvalidConfig(Problem(where, "only 'explore' may differ in evaluation"))
+        found["evaluation_explore"] = value
+    return found
+
+
+def _model_settings(given: Any) -> dict[str, Any]:
+    """A dict, or what was changed in a dataclass such as RLlib's DefaultModelConfig."""
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    if not dataclasses.is_dataclass(given) or isinstance(given, type):
+        raise InvalidConfig(Problem("model_config", f"{given!r} is no dict of settings"))
+    standard = type(given)()
+    return {
+        entry.name: getattr(given, entry.name)
+        for entry in dataclasses.fields(given)
+        if getattr(given, entry.name) != getattr(standard, entry.name)
+    }

@@ -1,0 +1,195 @@
+"""What the methods of a configuration take, as data: which fields go where, and RLlib's keywords
+that TuneRL does not have, each with the values that ask for nothing else than what happens anyhow,
+and a sentence on what to use instead of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "environment": (
+        "env",
+        "env_config",
+        "clip_actions",
+        "normalize_actions",
+        "normalize_rewards",
+    ),
+    "framework": ("torch_compile_learner",),
+    "resources": ("max_pack_size",),
+    "env_runners": (
+        "num_env_runners",
+        "num_envs_per_env_runner",
+        "gym_env_vectorize_mode",
+        "observation_filter",
+    ),
+    "learners": (),
+    "evaluation": (
+        "evaluation_interval",
+        "evaluation_duration",
+        "evaluation_duration_unit",
+        "evaluation_explore",
+    ),
+    "debugging": ("seed",),
+    "fault_tolerance": (),
+    "reporting": (),
+    "checkpointing": (),
+    "api_stack": (),
+}
+"""The fields that each method sets; `training` sets all the others."""
+
+OLDER = {
+    "num_workers": "num_env_runners",
+    "evaluation_num_workers": "evaluation_num_env_runners",
+    "num_cpus_per_worker": "num_cpus_per_env_runner",
+    "num_gpus_per_worker": "num_gpus_per_env_runner",
+    "num_cpus_for_driver": "num_cpus_for_main_process",
+    "num_cpus_for_local_worker": "num_cpus_for_main_process",
+    "num_learner_workers": "num_learners",
+    "num_cpus_per_learner_worker": "num_cpus_per_learner",
+    "num_gpus_per_learner_worker": "num_gpus_per_learner",
+    "_enable_learner_api": "enable_rl_module_and_learner",
+    "_enable_rl_module_api": "enable_rl_module_and_learner",
+    "recreate_failed_workers": "restart_failed_env_runners",
+    "recreate_failed_env_runners": "restart_failed_env_runners",
+    "ignore_worker_failures": "ignore_env_runner_failures",
+}
+"""Older names of RLlib's, beside those of `algorithms.core.spec.ALIASES`."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A keyword of RLlib's. `means_nothing`: values that ask for what TuneRL does anyhow."""
+
+    means_nothing: tuple[Any, ...]
+    instead: str
+
+    def allows(self, value: Any) -> bool:
+        return any(type(value) is type(same) and value == same for same in self.means_nothing)
+
+
+_CPU = "training runs on the CPU, many agents in one worker"
+_ONE_PROCESS = "an agent's environments are stepped in its pack's process"
+_FAILURES = (
+    "an environment that raises fails its trial, which FailureConfig(max_failures=...) starts "
+    "again from its last checkpoint"
+)
+_LOOP = "not there yet; call train() in a loop and look at its result"
+_SPACES = "the spaces are those of the environment; leave it out"
+_EVALUATES = "evaluation plays in the pack's own process, in up to 10 environments at once"
+_ITERATION = "an iteration is one batch of train_batch_size steps"
+_STACK = "there is one API, with the new stack's names (results answer to the older ones too)"
+_OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
+_SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
+_MODULE = "give a torch module: rl_module(module_class=...) or model={'custom_model': ...}"
+_SHARE = "say it in the model: model={'vf_share_layers': True}"
+
+FOREIGN: dict[str, Foreign] = {
+    # environment
+    "observation_space": Foreign((None,), _SPACES),
+    "action_space": Foreign((None,), _SPACES),
+    "render_env": Foreign((False, None), "render an environment of your own with the agent"),
+    "clip_rewards": Foreign((None, False), "use normalize_rewards=True, or a reward wrapper"),
+    "disable_env_checking": Foreign((False,), "every environment is checked once"),
+    "is_atari": Foreign((None, False), "wrap the environment yourself, and register it"),
+    "action_mask_key": Foreign(("action_mask",), "actions cannot be masked yet"),
+    # framework
+    "framework": Foreign(("torch",), "the only framework is 'torch'"),
+    "eager_tracing": Foreign((False, None), "there is no TensorFlow here"),
+    "torch_compile_worker": Foreign((False,), "only the update is compiled: torch_compile_learner"),
+    # resources, learners
+    "num_gpus": Foreign((0, 0.0, None), _CPU),
+    "num_cpus_for_main_process": Foreign((1,), _CPU),
+    "placement_strategy": Foreign(("PACK",), "a pack is one worker, there is nothing to place"),
+    "num_cpus_per_env_runner": Foreign((1, 1.0), _ONE_PROCESS),
+    "num_gpus_per_env_runner": Foreign((0, 0.0), _CPU),
+    "custom_resources_per_env_runner": Foreign(({}, None), _ONE_PROCESS),
+    "num_learners": Foreign((0, 1), "an agent learns in its pack's process"),
+    "num_cpus_per_learner": Foreign(("auto", 1, 1.0), _CPU),
+    "num_gpus_per_learner": Foreign((0, 0.0), _CPU),
+    "num_aggregator_actors_per_learner": Foreign((0,), _ONE_PROCESS),
+    "local_gpu_idx": Foreign((0,), _CPU),
+    # env_runners
+    "explore": Foreign((True,), "while it learns an agent explores; see evaluation_explore"),
+    "exploration_config": Foreign((None, {}), "an agent explores by sampling its own actions"),
+    "rollout_fragment_length": Foreign(
+        ("auto",), "a rollout has train_batch_size / sub-environments steps; set those"
+    ),
+    "batch_mode": Foreign(("truncate_episodes",), "a rollout has a fixed number of steps"),
+    "sample_timeout_s": Foreign((60.0, 60, None), _ONE_PROCESS),
+    "create_env_on_local_worker": Foreign((False, True), _ONE_PROCESS),
+    "create_local_env_runner": Foreign((False, True), _ONE_PROCESS),
+    "create_env_on_driver": Foreign((False, True), _ONE_PROCESS),
+    "remote_worker_envs": Foreign((False,), "use gym_env_vectorize_mode='async'"),
+    "remote_env_batch_wait_ms": Foreign((0,), _ONE_PROCESS),
+    "env_to_module_connector": Foreign((None,), "wrap the environment instead"),
+    "module_to_env_connector": Foreign((None,), "wrap the environment instead"),
+    "preprocessor_pref": Foreign((None,), "observations are flattened, discrete ones one-hot"),
+    "compress_observations": Foreign((False,), "rollouts are kept as they are"),
+    # training
+    "grad_clip_by": Foreign(("global_norm",), "gradients are clipped by their global norm"),
+    "optimizer": Foreign(({}, None), _OPTIMIZER),
+    "learner_class": Foreign((None,), "write an algorithm with a loss of its own"),
+    "learner_connector": Foreign((None,), "write an algorithm of its own"),
+    "add_default_connectors_to_learner_pipeline": Foreign((True,), "leave it out"),
+    "vf_share_layers": Foreign((), _SHARE),
+    "lr_schedule": Foreign((None,), _SCHEDULE),
+    "entropy_coeff_schedule": Foreign((None,), _SCHEDULE),
+    "shuffle_sequences": Foreign((), "it is called shuffle_batch_per_epoch now"),
+    # evaluation
+    "evaluation_num_env_runners": Foreign((0, 1), _EVALUATES),
+    "evaluation_parallel_to_training": Foreign((False,), _EVALUATES),
+    "evaluation_force_reset_envs_before_iteration": Foreign((True,), "it always starts afresh"),
+    "evaluation_sample_timeout_s": Foreign((120.0, 120, None), _EVALUATES),
+    "custom_evaluation_function": Foreign((None,), "call evaluate() or play yourself"),
+    "always_attach_evaluation_results": Foreign((False, None), "set evaluation_interval=1"),
+    # debugging, failures, reporting, checkpoints
+    "log_sys_usage": Foreign((False,), "the use of the machine is not measured"),
+    "logger_creator": Foreign((None,), "results go into the store of an experiment"),
+    "logger_config": Foreign((None,), "results go into the store of an experiment"),
+    "restart_failed_env_runners": Foreign((False,), _FAILURES),
+    "ignore_env_runner_failures": Foreign((False,), _FAILURES),
+    "max_num_env_runner_restarts": Foreign((0,), _FAILURES),
+    "restart_failed_sub_environments": Foreign((False,), _FAILURES),
+    "metrics_num_episodes_for_smoothing": Foreign((100,), "means are over the last 100 episodes"),
+    "min_time_s_per_iteration": Foreign((None, 0), _ITERATION),
+    "min_sample_timesteps_per_iteration": Foreign((None, 0), _ITERATION),
+    "min_train_timesteps_per_iteration": Foreign((None, 0), _ITERATION),
+    "keep_per_episode_custom_metrics": Foreign((False,), "there are no custom metrics yet"),
+    "export_native_model_files": Foreign((False,), "save get_module() with torch yourself"),
+    "checkpoint_trainable_policies_only": Foreign((False,), "there is one policy"),
+    # the API itself
+    "enable_rl_module_and_learner": Foreign((True,), _STACK),
+    "enable_env_runner_and_connector_v2": Foreign((True,), _STACK),
+    "rl_module_spec": Foreign((None,), _MODULE),
+    "callbacks": Foreign((None,), _LOOP),
+    "callbacks_class": Foreign((None,), _LOOP),
+}
+
+_NO_LSTM = Foreign((False,), "recurrent networks are not there yet; stack frames in a wrapper")
+MODEL: dict[str, Foreign] = {
+    "use_lstm": _NO_LSTM,
+    "use_attention": _NO_LSTM,
+    "max_seq_len": Foreign((20,), _NO_LSTM.instead),
+    "lstm_cell_size": Foreign((256,), _NO_LSTM.instead),
+    "conv_filters": Foreign((None, [], ()), "give a network of your own as custom_model"),
+    "conv_activation": Foreign(("relu",), "give a network of your own as custom_model"),
+    "head_fcnet_hiddens": Foreign(([], ()), "put all layers into fcnet_hiddens"),
+    "post_fcnet_hiddens": Foreign(([], ()), "put all layers into fcnet_hiddens"),
+    "custom_action_dist": Foreign((None,), "the distribution is that of the action space"),
+    "custom_preprocessor": Foreign((None,), "wrap the environment instead"),
+}
+"""The same for settings of the network."""
+
+MISSING_METHODS = {
+    "multi_agent": "several agents in one environment are not supported yet",
+    "offline_data": "PPO learns from its own steps; offline data are not supported yet",
+    "callbacks": _LOOP,
+    "exploration": "an agent explores by sampling its own actions; see evaluation(...)",
+    "experimental": "there are no experimental settings",
+    "python_environment": "use the environment of the process that trains",
+    "build_learner_group": "an agent learns in its pack; use build_algo()",
+    "build_learner": "an agent learns in its pack; use build_algo()",
+}
+"""Methods of RLlib's configuration that are not here, and why."""
