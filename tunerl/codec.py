@@ -19,6 +19,7 @@ import numpy as np
 from tunerl.errors import InvalidInput
 
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_DECODER = json.JSONDecoder()  # its raw form takes half the time on short texts
 _MARK = '$float"'
 _KEY = re.compile(r"\$+float")
 
@@ -42,7 +43,11 @@ def loads(text: str | bytes) -> Any:
         text = bytes(text).decode()
     if _MARK in text:
         return json.loads(text, object_hook=_unescape)
-    return json.loads(text)
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except ValueError:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 def _plain(value: Any) -> Any:

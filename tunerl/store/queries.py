@@ -6,6 +6,7 @@ Invariant: nothing here scans more rows than it returns, beyond the trials of on
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from tunerl.store.tables import Kind, events, experiments, join, results, trials
 from tunerl.trial import Reason, Status
 
 _PLAIN = re.compile(r"[\w/.:@%+ -]+", re.ASCII)
+_FEW = 1000  # trials that are asked for by number rather than all together
 _LAST, _BEST = results.alias("last"), results.alias("best")
 
 
@@ -72,15 +74,16 @@ class Queries:
         def work(connection: sa.Connection) -> list[TrialRecord]:
             mode = _mode(connection, id) if sort in KINDS else None
             order = sort_of(sort, descending, mode)
-            query = _TRIALS.where(trials.c.experiment_id == id).order_by(*order.order())
+            where = [trials.c.experiment_id == id]
             if status is not None:
-                query = query.where(trials.c.status == str(status))
+                where.append(trials.c.status == str(status))
             if after:
-                query = query.where(order.after(connection, id, after - 1))
-            rows = connection.execute(query.limit(limit)).all()
-            if not rows:
+                where.append(order.after(connection, id, after - 1))
+            chosen = sa.select(trials.c.number).where(*where).order_by(*order.order()).limit(limit)
+            found = _read_trials(connection, id, connection.scalars(chosen).all())
+            if not found:
                 require(connection, id)
-            return [_trial(row) for row in rows]
+            return found
 
         return self._database.read(work)
 
@@ -104,14 +107,12 @@ class Queries:
 
         Raises `NotFound`.
         """
-        query = (
-            sa.select(results)
-            .where(results.c.experiment_id == id, results.c.id > after)
-            .order_by(results.c.id)
-            .limit(limit)
-        )
+        query = sa.select(results).where(results.c.experiment_id == id).limit(limit)
+        arrival: sa.ColumnElement[int] = results.c.id
         if trial is not None:
+            arrival = arrival + 0  # by the index of its trial, not through all of the experiment
             query = query.where(results.c.trial == trial)
+        query = query.where(arrival > after).order_by(arrival)
 
         def work(connection: sa.Connection) -> list[ResultRecord]:
             rows = connection.execute(query).all()
@@ -203,9 +204,9 @@ class Queries:
                 trials.c.best_objective_kind == Kind.NUMBER.value,
                 trials.c.status != Status.ERROR.value,
             )
-            query = _TRIALS.where(*where).order_by(order, trials.c.number).limit(1)
-            row = connection.execute(query).first()
-            return None if row is None else _trial(row)
+            chosen = sa.select(trials.c.number).where(*where).order_by(order, trials.c.number)
+            found = _read_trials(connection, id, connection.scalars(chosen.limit(1)).all())
+            return found[0] if found else None
 
         return self._database.read(work)
 
@@ -222,6 +223,16 @@ class Queries:
             return int(connection.scalar(sa.select(total).where(trials.c.experiment_id == id)) or 0)
 
         return self._database.read(work)
+
+
+def _read_trials(connection: sa.Connection, id: str, numbers: Sequence[int]) -> list[TrialRecord]:
+    """The trials with these numbers, in their order; only now are the metrics read."""
+    query = _TRIALS.where(trials.c.experiment_id == id)
+    if len(numbers) <= _FEW:
+        query = query.where(trials.c.number.in_(numbers))
+    wanted = set(numbers)
+    rows = {row.number: row for row in connection.execute(query) if row.number in wanted}
+    return [_trial(rows[number]) for number in numbers]
 
 
 def _mode(connection: sa.Connection, id: str) -> str | None:

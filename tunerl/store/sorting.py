@@ -37,6 +37,8 @@ class Sort:
 
     def order(self) -> tuple[sa.ColumnElement[Any], ...]:
         value = self.value.desc() if self.descending else self.value.asc()
+        if self.value is trials.c.number:
+            return (value,)
         return (self.rank, value, trials.c.number)
 
     def _behind(self, rank: int, value: Any, number: int) -> sa.ColumnElement[bool]:
@@ -64,7 +66,7 @@ def sort_of(name: str, descending: bool, mode: str | None) -> Sort:
     if name not in _SORTS:
         raise InvalidInput(f"trials cannot be sorted by {name!r}; {nearest(name, _SORTS)}")
     column = _SORTS[name]
-    missing = sa.case((column.is_(None), 2), else_=0)
+    missing: sa.ColumnElement[int] = sa.case((column.is_(None), 2), else_=0)
     if name in KINDS:
         best_first = descending == (mode != "min")
         missing = sa.case(
