@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.job import RETURN, STEPS
+
+if TYPE_CHECKING:
+    from algorithms import Algorithm
 
 WARM_UP, TAIL = 0.2, 0.9  # shares of all steps between which the steady state is taken
 
@@ -69,17 +72,17 @@ def steady(marks: list[tuple[float, int, float]]) -> dict[str, float]:
     return {"steps": total, "steady_steps": then - done, "steady_s": end - start}
 
 
-def agent(job: dict[str, Any], seed: int) -> Any:
+def agent(job: dict[str, Any], seed: int, **settings: Any) -> Algorithm:
     from algorithms import PPOConfig
 
-    config = {name: value for name, value in job["configs"][0].items() if name != "env"}
-    return PPOConfig.from_dict({"env": job["env"], **config, "seed": seed}).build_algo()
+    config = {"env": job["env"], **job["configs"][0], "seed": seed, **settings}
+    return PPOConfig.from_dict(config).build_algo()
 
 
 def alone(job: dict[str, Any]) -> dict[str, Any]:
-    """One agent, no tuner: the loop of a user's script. Steady: the second half."""
+    """One agent, no tuner: a user's loop, with a compiled update. Steady: the second half."""
     begin = time.time()
-    algorithm = agent(job, job["seed"])
+    algorithm = agent(job, job["seed"], torch_compile_learner=True)
     curve: list[tuple[float, float]] = []
     while not curve or curve[-1][1] < job["steps"]:
         metrics = algorithm.train()
@@ -94,10 +97,11 @@ def quality(job: dict[str, Any]) -> dict[str, Any]:
     """Agents of one configuration from fresh seeds: what each reaches after its training."""
     returns = []
     for index in range(job["evaluate"]):
-        algorithm, steps = agent(job, 1_000_003 + index), 0
+        seed, steps = 1_000_003 + 10 * index, 0
+        algorithm = agent(job, seed)
         while steps < job["steps"]:
             steps = algorithm.train()[STEPS]
-        returns.append(algorithm.evaluate()["evaluation/" + RETURN])
+        returns.append(algorithm.evaluate(duration=20, unit="episodes", seed=seed + 1)[RETURN])
         algorithm.stop()
     return {"returns": returns}
 

@@ -159,6 +159,8 @@ def footnotes(options: argparse.Namespace, rows: Mapping[str, Row]) -> list[str]
         "steps/s: environment steps per second of all agents together in steady state. Wall clock: "
         f"of the whole sweep of {options.trials_ours}, from the start of the process to its end, "
         "caches cold.",
+        "One agent alone: the same, in steady state, without a tuner, on one thread; TuneRL with "
+        "torch_compile_learner=True.",
         f"Peers train a subset ({'; '.join(peers)} trials), {CONCURRENT} at a time; "
         "their wall clock is start-up once plus the rest in proportion.",
     ]
