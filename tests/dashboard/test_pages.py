@@ -275,9 +275,13 @@ def test_a_thousand_trials_show_in_two_seconds(open_page: Open, world: World) ->
     assert any(seconds_to_open(page) < 2 for _ in range(3))
     expect(page.locator(".pager")).to_contain_text("1–100 of 1,000")
     until(page, f"document.querySelector('.curves .chart').data && {CURVE_LINES} === 20")
-    sorting = """[...document.querySelectorAll('th button')].filter(b => b.textContent === 'Best')
-        .map(b => { const start = performance.now(); b.click(); return performance.now() - start; })"""
-    assert min(page.evaluate(sorting)[0] for _ in range(3)) < 200
+    sorting = """(() => {
+        const best = [...document.querySelectorAll('th button')].find(b => b.textContent === 'Best');
+        const start = performance.now();
+        best.click();
+        return performance.now() - start;
+    })()"""
+    assert min(page.evaluate(sorting) for _ in range(3)) < 200
     expect(page.locator("th[aria-sort=descending]")).to_have_text("Best")
     page.get_by_role("button", name="Last »").click()
     expect(page.locator(".pager")).to_contain_text("901–1,000 of 1,000")
