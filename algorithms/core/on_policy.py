@@ -196,9 +196,9 @@ class OnPolicyPack(AlgorithmPack):
         epochs = [m.config["num_epochs"] for m in self.members]
         active = list(range(rows))
         for epoch in range(max(epochs)):
-            active = [row for row in active if epoch < epochs[row]]
-            for start, size in chunks(len(active), self.update.sizes):
-                chunk = active[start : start + size]
+            training = active = [row for row in active if epoch < epochs[row]]
+            for start, size in chunks(len(training), self.update.sizes):
+                chunk = training[start : start + size]
                 means = self._epoch(chunk, size, fields, vectors)
                 sums[chunk] += means[: len(chunk)]
                 counts[chunk] += 1
