@@ -16,6 +16,7 @@ from service.progress import totals
 from service.settings import Settings
 from service.watch import View, watch
 from tunerl import spec
+from tunerl.interrupts import interruptible
 from tunerl.store import Store
 
 Json = dict[str, Any]
@@ -58,7 +59,8 @@ def run_here(body: Json, settings: Settings, console: Console) -> Json:
             lease = store.acquire(made.id, owner, settings.lease_seconds)
             try:
                 controller = controller_of(store, made, lease, runtime, settings)
-                with _Watching(StoreSource(store), made.id, console):
+                watching = _Watching(StoreSource(store), made.id, console)
+                with interruptible(controller), watching:
                     controller.run()
             finally:
                 store.release(lease)

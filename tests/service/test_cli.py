@@ -94,7 +94,7 @@ def test_evaluate_asks_the_trainable_that_wrote_the_checkpoint(
 ) -> None:
     class Player(registry.AuthorSpec):
         def evaluate(self, path: str, episodes: int, seed: int) -> Json:
-            done = checkpoints.load(path)[0].values["done"]
+            done: Json = checkpoints.load(path)[0].values["done"]
             return {"env_runners": {"episodes": episodes, "seed": seed, "x": float("nan")}} | done
 
     registry.register_trainable("player", Player(trainables.Quick, "player"))
