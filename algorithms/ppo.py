@@ -122,7 +122,7 @@ class PPOPack(OnPolicyPack):
         moved = batch["values"] + torch.clamp(values - batch["values"], -limit, limit)
         error = (values - batch["targets"]) ** 2
         worst = torch.maximum(error, (moved - batch["targets"]) ** 2)
-        vf_loss, vf_unclipped = 0.5 * mean(worst, weights), 0.5 * mean(error, weights)
+        vf_loss, vf_unclipped = mean(worst, weights), mean(error, weights)
 
         entropy = mean(dist.entropy(dist_inputs), weights)
         kl = mean(dist.kl(batch["dist_inputs"], dist_inputs), weights)

@@ -24,7 +24,7 @@ FIXED: Config = {
     "train_batch_size": ENVS * 512,
     "minibatch_size": 128,
     "num_epochs": 10,
-    "vf_loss_coeff": 0.5,  # of half the squared error; the peers take the whole, and half of this
+    "vf_loss_coeff": 0.5,
     "grad_clip": 0.5,
     "vf_clip_param": None,
     "use_kl_loss": False,

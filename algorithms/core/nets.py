@@ -39,7 +39,7 @@ _custom_models: dict[str, Callable[..., nn.Module]] = {}
 
 
 def register_model(name: str, model: Callable[..., nn.Module]) -> None:
-    """``model={"custom_model": name}`` shall mean `model(observation_size, num_outputs, **config)`."""
+    """Name a custom model, called as `model(observation_size, num_outputs, **config)`."""
     _custom_models[name] = model
 
 

@@ -57,7 +57,7 @@ class OnPolicyPack(AlgorithmPack):
 
     @abstractmethod
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
-        """One agent's loss on one minibatch, and the statistics `[S]`. `call(obs)` is its network."""
+        """One agent's loss on one minibatch, and the statistics `[S]`. `call` is its network."""
 
     def adapt(self, member: Member, statistics: dict[str, float]) -> None:
         """After an iteration: adjust the member's adaptive values."""

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.core.optim import AdamState, adam, clip_by_global_norm
@@ -29,6 +30,11 @@ logger = logging.getLogger(__name__)
 Batch = dict[str, Tensor]
 TRACED_SIZES = (32, 16, 8, 4, 2)
 COMPILED_SIZES = (8, 2)
+RESHAPES = {
+    torch.ops.aten.expand.default,
+    torch.ops.aten.view.default,
+    torch.ops.aten._unsafe_view.default,
+}
 # A tanh by way of one exponential costs a third of the library's and is as good to 1e-7;
 # the instruction set is read from the processor, compiling probes for it takes seconds.
 INDUCTOR_OPTIONS = {"cpp.threads": 1, "cpp.use_decompose_tanh": True, "cpp.vec_isa_ok": True}
@@ -125,10 +131,10 @@ class LiftedForward:
         if key not in self.graphs:
 
             def lifted(flat: Tensor, *rest: Tensor) -> Tensor:
-                return vmap(self.function)(self.layout.views(flat), *rest)
+                found: Tensor = vmap(self.function)(self.layout.views(flat), *rest)
+                return found
 
-            with torch.no_grad():
-                self.graphs[key] = make_fx(lifted)(*args)
+            self.graphs[key] = traced(lifted, args)
         return self.graphs[key]
 
 
@@ -190,11 +196,22 @@ class LiftedUpdate:
             return flat, *state, statistics
 
         args = (flat, *state, *batch.values(), *hp.values())
-        with torch.no_grad():
-            graph = make_fx(lifted)(*args)
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
+        graph = traced(lifted, args)
         return compiled(graph, args) if self.compile else graph
+
+
+def traced(function: Callable[..., Any], args: tuple[Tensor, ...]) -> GraphModule:
+    """The tensor operations of a function for arguments of these shapes, without the idle ones."""
+    with torch.no_grad():
+        module: GraphModule = make_fx(function)(*args)
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target in RESHAPES:
+            before, after = node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]
+            if (before.shape, before.stride) == (after.shape, after.stride):
+                node.replace_all_uses_with(node.args[0])
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
 
 
 def compiler_available() -> bool:

@@ -30,7 +30,7 @@ def config_of(env: str, config: dict[str, Any], seed: int) -> PPOConfig:
     model = rest.pop("model")
     envs = rest.pop("num_envs_per_env_runner")
     batch = rest.pop("train_batch_size")
-    vf_loss = 0.5 * rest.pop("vf_loss_coeff")  # ours weighs half the squared error
+    vf_loss = rest.pop("vf_loss_coeff")
     if rest.pop("vf_clip_param") is not None:
         raise ValueError("vf_clip_param limits the error in RLlib and the value in TuneRL")
     kl = rest.pop("use_kl_loss")

@@ -53,7 +53,7 @@ def arguments(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         "clip_range": rest.pop("clip_param"),
         "clip_range_vf": rest.pop("vf_clip_param"),
         "ent_coef": rest.pop("entropy_coeff"),
-        "vf_coef": 0.5 * rest.pop("vf_loss_coeff"),  # ours weighs half the squared error
+        "vf_coef": rest.pop("vf_loss_coeff"),
         "max_grad_norm": rest.pop("grad_clip"),
         "policy_kwargs": {
             "net_arch": {"pi": layers, "vf": layers},
