@@ -1,0 +1,200 @@
+"""Run as a program: one seeded sweep, killed at every commit point and taken up again.
+
+``python -m tests.support.crash SCENARIO`` prints JSON: the undisturbed outcome, and for each kill
+point the outcome after the restarts. Each run is a forked child; a kill is a real SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunerl import registry
+from tunerl import spec as specs
+from tunerl.author import Trainable
+from tunerl.controller import Controller
+from tunerl.errors import Conflict
+from tunerl.runtime.local import LocalRuntime
+from tunerl.store import Store
+from tunerl.store.records import Lease, Tick
+
+LEASE_S = 0.02
+CLOCKS = ("time_this_iter_s", "time_total_s")
+
+SPACE = {"lr": {"uniform": [0.0, 1.0]}, "width": {"choice": [8, 16]}}
+SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
+    "random-fifo": ({"num_samples": 3, "num_seeds": 2, "checkpoint": {"frequency": 2}}, 4),
+    "optuna-asha": (
+        {
+            "num_samples": 5,
+            "max_concurrent_trials": 1,
+            "searcher": {"type": "optuna", "sampler": "tpe"},
+            "scheduler": {"type": "asha", "max_t": 3, "reduction_factor": 2},
+        },
+        1,
+    ),
+    "random-promotion": (
+        {
+            "num_samples": 4,
+            "max_concurrent_trials": 1,
+            "scheduler": {
+                "type": "asha",
+                "max_t": 3,
+                "reduction_factor": 2,
+                "variant": "promotion",
+            },
+        },
+        1,
+    ),
+}
+
+
+class Walk(Trainable):
+    """A random walk from the replica's seed, drifting by the configuration; resumes exactly."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.state, self.total = self.seed, 0.0
+
+    def step(self) -> Mapping[str, Any]:
+        self.state = (self.state * 1103515245 + 12345) % 2**31
+        self.total += self.config["lr"] + self.state / 2**31 / self.config["width"]
+        return {"score": self.total}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> Mapping[str, Any]:
+        return {"state": self.state, "total": self.total}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.state, self.total = checkpoint["state"], checkpoint["total"]
+
+
+class MortalStore(Store):
+    """Dies just before (even `at`) or just after (odd `at`) a commit."""
+
+    at: int | None = None
+    count = 0
+
+    def commit(self, lease: Lease, tick: Tick) -> None:
+        self._step()
+        super().commit(lease, tick)
+        self._step()
+
+    def _step(self) -> None:
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+
+
+def spec_of(scenario: str) -> tuple[specs.ExperimentSpec, int]:
+    extra, slots = SCENARIOS[scenario]
+    common = {
+        "trainable": "Walk",
+        "param_space": SPACE,
+        "metric": "score",
+        "mode": "max",
+        "seed": 7,
+        "stop": {"training_iteration": 3},
+    }
+    return specs.check({**common, **extra}, registry.trainable(Walk)), slots
+
+
+def drive(url: str, scenario: str, root: str, at: int | None) -> int:
+    """One controller process in a fork; its exit status as `os.waitpid` gives it."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    code = 1
+    try:
+        store = MortalStore(url)
+        store.at = at
+        (found,), _ = store.list_experiments()
+        spec, slots = spec_of(scenario)
+        lease = acquire(store, found.id)
+        Controller(
+            store=store,
+            lease=lease,
+            spec=spec,
+            trainable=registry.trainable(Walk),
+            runtime=LocalRuntime(slots),
+            root=f"{root}/{found.id}",
+            parts=specs.build(spec),
+            lease_seconds=LEASE_S,
+        ).run()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def acquire(store: Store, id: str) -> Lease:
+    """The lease, once that of the killed process has run out."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return store.acquire(id, f"process {os.getpid()}", LEASE_S)
+        except Conflict:
+            if time.monotonic() > deadline:
+                raise
+
+
+def outcome(url: str) -> dict[str, Any]:
+    """All that must not depend on when a controller died."""
+    with Store(url) as store:
+        (found,), _ = store.list_experiments()
+        results = store.results(found.id)
+        return {
+            "status": found.status,
+            "trials": [
+                [t.number, t.config, t.seeds, t.status, t.reason, t.iteration, t.objective]
+                for t in store.trials(found.id)
+            ],
+            "results": sorted(
+                [r.trial, r.iteration, r.objective, *map(timeless, [r.metrics, *r.replicas])]
+                for r in results
+            ),
+            "checkpoints": [[c.trial, c.iteration] for c in store.checkpoints(found.id)],
+        }
+
+
+def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name not in CLOCKS}
+
+
+def main(scenario: str) -> None:
+    import tunerl.searchers.optuna  # once, before the forks
+
+    assert tunerl.searchers.optuna
+    home = Path(tempfile.mkdtemp())
+    template = home / "template.db"
+    with Store(f"sqlite:///{template}") as store:
+        store.create_experiment(spec_of(scenario)[0].to_json(), "crash", claimable=False)
+    runs = {}
+    at: int | None = None
+    while True:
+        database = home / "run.db"
+        for stale in home.glob("run.db*"):
+            stale.unlink()
+        shutil.copy(template, database)
+        url, root = f"sqlite:///{database}", str(home / f"checkpoints-{at}")
+        first = drive(url, scenario, root, at)
+        if at is not None and os.WIFSIGNALED(first):
+            drive(url, scenario, root, at // 2 + 1)  # once more, elsewhere
+            assert drive(url, scenario, root, None) == 0
+        else:
+            assert first == 0, f"exit status {first}"
+        runs["undisturbed" if at is None else str(at)] = outcome(url)
+        if at is not None and not os.WIFSIGNALED(first):
+            break  # it ended before this point
+        at = 0 if at is None else at + 1
+    shutil.rmtree(home)
+    print(json.dumps(runs))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
