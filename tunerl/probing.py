@@ -1,7 +1,7 @@
 """Asks a trainable what it thinks of a search space, before anything runs.
 
-Invariant: each end of a range and each option is shown to `resolve`, in a configuration that is
-otherwise a sample; only what is said about the parameter in question counts.
+Invariant: each end of a range and each option is shown to `resolve`, in configurations that are
+otherwise samples; only what is said about the parameter in question, in each of them, counts.
 """
 
 from __future__ import annotations
@@ -17,22 +17,33 @@ from tunerl.space import Choice, Domain, Integer, Numeric, Real, Space
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config
 
+SAMPLES = 8  # values that only fit together with some others are not held against a range
 OPTIONS = 64  # how many of a choice's options are tried
 
 
 def probe(
     trainable: TrainableSpec, space: Space, seed: int = 0
 ) -> tuple[Config | None, list[Problem]]:
-    """A configuration of the space, and what is wrong with it and with the ranges."""
-    rng = np.random.default_rng(np.random.SeedSequence([seed % 2**64, 0]))
+    """A configuration of the space, and what is wrong with all of them, or with a range's end."""
+    samples = []
     try:
-        config = space.sample(rng)
+        for number in range(SAMPLES):
+            sequence = np.random.SeedSequence([seed % 2**64, number])
+            samples.append(space.sample(np.random.default_rng(sequence)))
     except InvalidSpace as error:
         return None, error.problems
-    problems = list(_ask(trainable, config))
+    found = [_ask(trainable, sample) for sample in samples]
+    good = [sample for sample, problems in zip(samples, found, strict=True) if not problems]
+    problems = [] if good else _shared(found) or found[0]
     for path, domain in space.domains.items():
-        problems += _ask_about(trainable, config, path, domain)
-    return config, problems
+        problems += _ask_about(trainable, good or samples, path, domain)
+    return (good or samples)[0], problems
+
+
+def _shared(found: list[list[Problem]]) -> list[Problem]:
+    """The problems whose paths come up every time."""
+    paths = [{problem.path for problem in problems} for problems in found]
+    return [problem for problem in found[0] if all(problem.path in seen for seen in paths)]
 
 
 def _ask(trainable: TrainableSpec, config: Config) -> list[Problem]:
@@ -44,26 +55,41 @@ def _ask(trainable: TrainableSpec, config: Config) -> list[Problem]:
 
 
 def _ask_about(
-    trainable: TrainableSpec, config: Config, path: str, domain: Domain
+    trainable: TrainableSpec, samples: list[Config], path: str, domain: Domain
 ) -> Iterator[Problem]:
-    """What is wrong with the ends of one parameter's range."""
+    """What is wrong with the ends of one parameter's range, whatever the others are."""
     if "[" in path:  # within an option of a choice: the sample may have taken another one
         return
     keys = path.split("/")
     dotted = ".".join(keys)
     for value in _ends(domain):
-        tried = copy.deepcopy(config)
-        box: Any = tried
-        try:
-            for key in keys[:-1]:
-                box = box[int(key)] if isinstance(box, list) else box[key]
-            box[int(keys[-1]) if isinstance(box, list) else keys[-1]] = value
-        except (LookupError, TypeError, ValueError):
-            return  # it is not in this sample
-        for problem in _ask(trainable, tried):
-            told = problem.path.replace("/", ".")
-            if told == dotted or told.startswith(f"{dotted}.") or dotted.startswith(f"{told}."):
-                yield Problem(dotted, problem.message)
+        tried = [made for sample in samples if (made := _with(sample, keys, value)) is not None]
+        found = [
+            [problem for problem in _ask(trainable, config) if _about(problem.path, dotted)]
+            for config in tried
+        ]
+        if found and all(found):
+            yield Problem(dotted, found[0][0].message)
+
+
+def _with(sample: Config, keys: list[str], value: Any) -> Config | None:
+    """The sample with another value at one place; None where it has no such place."""
+    tried = copy.deepcopy(sample)
+    box: Any = tried
+    try:
+        for key in keys[:-1]:
+            box = box[int(key)] if isinstance(box, list) else box[key]
+        last: Any = int(keys[-1]) if isinstance(box, list) else keys[-1]
+        box[last]  # raises where it is not there
+        box[last] = value
+    except (LookupError, TypeError, ValueError):
+        return None
+    return tried
+
+
+def _about(told: str, dotted: str) -> bool:
+    told = told.replace("/", ".")
+    return told == dotted or told.startswith(f"{dotted}.") or dotted.startswith(f"{told}.")
 
 
 def _ends(domain: Domain) -> list[Any]:
