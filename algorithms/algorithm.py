@@ -17,18 +17,23 @@ from algorithms.config import AlgorithmConfig
 from algorithms.core.evaluation import evaluate_member
 from algorithms.core.member import derived_seed
 from algorithms.core.spec import AlgorithmSpec
-from algorithms.policy import Module, Policy, Weights, with_weights
+from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
 from algorithms.results import ResultDict
 from tunerl import registry
-from tunerl.errors import CheckpointError, Conflict, InvalidConfig, NotFound, TrainableError
+from tunerl.errors import (
+    CheckpointError,
+    Conflict,
+    InvalidConfig,
+    InvalidInput,
+    NotFound,
+    TrainableError,
+)
 from tunerl.hyperparameters import resolve_fields
 from tunerl.trainable import Failure, State
 from tunerl.trial import ReplicaId
 
 if TYPE_CHECKING:
     from algorithms.core.on_policy import OnPolicyPack
-
-DEFAULT_POLICY = "default_policy"
 
 _classes: dict[str, type[Algorithm]] = {}
 
@@ -47,13 +52,16 @@ class Algorithm:
         self, config: AlgorithmConfig | Mapping[str, Any] | None = None, env: Any = None
     ) -> None:
         full = _configuration(type(self), config, env)
-        self.config = AlgorithmConfig.of(full.spec, full.resolved())
-        self.config.freeze()
-        self._settings = dict(self.config.items())
-        self._seed = secrets.randbits(31) if full["seed"] is None else int(full["seed"])
+        self._configure(full)
+        self._seed = 0 if full["seed"] is not None else secrets.randbits(31)
         self._id = ReplicaId(0, 0)
-        self._pack: OnPolicyPack | None = self._open()
-        self._pack.join(self._id, self._settings, self._seed)
+        pack: Any = self.config.spec.open(self._settings)
+        self._pack: OnPolicyPack | None = pack
+        try:
+            pack.join(self._id, self._settings, self._seed)
+        except BaseException:
+            self.stop()
+            raise
         self._policy: Policy | None = None
         self._generator = self._action_generator()
         self._failed: Failure | None = None
@@ -100,7 +108,7 @@ class Algorithm:
             self._failed = report
             raise TrainableError(f"{self.name} failed: {report.error}\n{report.traceback}")
         result = ResultDict.nested(report)
-        result["config"] = plain(self._settings)
+        result["config"] = saved.plain(self._settings)
         return result
 
     def evaluate(
@@ -125,13 +133,9 @@ class Algorithm:
         }
         given = {name: value for name, value in given.items() if value is not None}
         resolve_fields(self.config.spec.parameters, given)
+        row, seed = pack.ids.index(self._id), self._seed if seed is None else seed
         metrics = evaluate_member(
-            pack,
-            pack.ids.index(self._id),
-            seed=self._seed if seed is None else seed,
-            duration=duration,
-            unit=unit,
-            explore=explore,
+            pack, row, seed=seed, duration=duration, unit=unit, explore=explore
         )
         return ResultDict.nested(metrics)
 
@@ -165,7 +169,7 @@ class Algorithm:
 
     def get_policy(self, policy_id: str = DEFAULT_POLICY) -> Policy:
         """The agent as it is now; training does not change what was handed out."""
-        _check_policy(policy_id)
+        check_policy(policy_id)
         if self._policy is None:
             self._policy = Policy(self._member(), self._state(), self._generator)
         return self._policy
@@ -180,8 +184,8 @@ class Algorithm:
 
     def set_weights(self, weights: Mapping[str, Mapping[str, Any]]) -> None:
         """The inverse of `get_weights`. Raises `InvalidInput` for those of another network."""
-        for policy_id in weights:
-            _check_policy(policy_id)
+        if set(weights) != {DEFAULT_POLICY}:
+            raise InvalidInput(f"give {{{DEFAULT_POLICY!r}: weights}}, as get_weights() does")
         pack, state = self._member(), self._state()
         state.arrays["parameters"] = with_weights(pack, weights[DEFAULT_POLICY])
         pack.write(self._id, state)
@@ -241,7 +245,7 @@ class Algorithm:
 
     def get_state(self) -> dict[str, Any]:
         """Everything that `set_state` needs to go on bit for bit; `state` holds the arrays."""
-        state, config = self._state(), plain(self._settings)
+        state, config = self._state(), saved.plain(self._settings)
         state.values["member"]["config"] = config
         return {
             "trainable": self.name,
@@ -253,31 +257,34 @@ class Algorithm:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `get_state`; the agent takes over the seed too, so nothing differs."""
-        if state["trainable"] != self.name:
+        if state.get("trainable") != self.name:
             raise CheckpointError(
-                f"the checkpoint is of {state['trainable']!r}, this is a {self.name!r}; use "
+                f"the checkpoint is of {state.get('trainable')!r}, this is a {self.name!r}; use "
                 "Algorithm.from_checkpoint"
             )
         pack, before = self._running(), None
         if self._id in pack.ids:
             before = pack.read(self._id)
             pack.leave(self._id)
+        settings = {**self._settings, "seed": state["config"].get("seed")}
         try:
-            pack.join(self._id, self._settings, int(state["seed"]), state["state"])
+            pack.join(self._id, settings, int(state["seed"]), state["state"])
         except Exception as error:
             if before is not None:
                 pack.join(self._id, self._settings, self._seed, before)
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(f"the checkpoint does not fit {self!r}: {error}") from error
+        self._configure(AlgorithmConfig.of(self.config.spec, settings))
         self._seed, self._failed, self._policy = int(state["seed"]), None, None
         self._generator = self._action_generator()
 
     # -- the pack -------------------------------------------------------------------------------
 
-    def _open(self) -> OnPolicyPack:
-        pack: Any = self.config.spec.open(self._settings)
-        return pack  # type: ignore[no-any-return]
+    def _configure(self, config: AlgorithmConfig) -> None:
+        self.config = AlgorithmConfig.of(config.spec, config.resolved())
+        self.config.freeze()
+        self._settings = dict(self.config.items())
 
     def _running(self) -> OnPolicyPack:
         if self._pack is None:
@@ -300,17 +307,6 @@ class Algorithm:
 def algorithm_class(spec: AlgorithmSpec) -> type[Algorithm]:
     """The class of an algorithm; one that has none gets one."""
     return _classes.get(spec.name) or type(spec.name, (Algorithm,), {"spec": spec})
-
-
-def plain(value: Any) -> Any:
-    """Settings as JSON: a class or function becomes its name."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if callable(value):
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return value
 
 
 def _configuration(cls: type[Algorithm], config: Any, env: Any) -> AlgorithmConfig:
@@ -342,8 +338,3 @@ def _class_for(cls: type[Algorithm], name: str) -> type[Algorithm]:
     if not isinstance(spec, AlgorithmSpec):
         raise CheckpointError(f"the checkpoint is of {name!r}, which is no RL algorithm")
     return algorithm_class(spec)
-
-
-def _check_policy(policy_id: str) -> None:
-    if policy_id != DEFAULT_POLICY:
-        raise NotFound(f"there is no policy {policy_id!r}; the only one is {DEFAULT_POLICY!r}")

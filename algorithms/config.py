@@ -13,8 +13,8 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms.core import nets
-from algorithms.core.spec import ALIASES, AlgorithmSpec
-from algorithms.keywords import FOREIGN, METHODS, MISSING_METHODS, MODEL, OLDER, Foreign
+from algorithms.core.spec import AlgorithmSpec
+from algorithms.keywords import FOREIGN, METHODS, MISSING_METHODS, MODEL, canonical
 from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
 from tunerl.hyperparameters import defaults, resolve_fields
 from tunerl.space.tree import has_domains, parse
@@ -127,6 +127,8 @@ class AlgorithmConfig:
 
     def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
         """Any settings by name, whatever method they belong to."""
+        if not isinstance(config_dict, Mapping):
+            raise InvalidConfig(f"{config_dict!r} is no configuration; give a dict of settings")
         settings = dict(config_dict)
         level = settings.pop("log_level", None)
         if level is not None:
@@ -247,7 +249,7 @@ class AlgorithmConfig:
     def _checked(self, method: str | None, name: str, value: Any) -> dict[str, Any]:
         """The settings that this one amounts to: one, or none."""
         if name in FOREIGN and name not in self:
-            _refuse(FOREIGN[name], name, value)
+            FOREIGN[name].check(name, value)
             return {}
         if name not in self:
             raise InvalidConfig(Problem(name, self._unknown(name)))
@@ -264,7 +266,7 @@ class AlgorithmConfig:
         """The settings of the network so far, with these."""
         foreign = {name: value for name, value in given.items() if name in MODEL}
         for name, value in foreign.items():
-            _refuse(MODEL[name], f"model.{name}", value)
+            MODEL[name].check(f"model.{name}", value)
         before = self._values.get("model", {})
         own = {name: value for name, value in given.items() if name not in foreign}
         nets.resolve_model({name: value for name, value in own.items() if not _is_space(value)})
@@ -272,12 +274,6 @@ class AlgorithmConfig:
 
     def _unknown(self, name: str) -> str:
         return f"{self.spec.name} has no setting {name!r}; {nearest(name, self.keys())}"
-
-
-def canonical(name: str) -> str:
-    """Today's name of a setting that may go by an older one."""
-    name = OLDER.get(name, name)
-    return ALIASES.get(name, name)
 
 
 def set_log_level(level: str) -> None:
@@ -304,13 +300,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copied(entry) for name, entry in value.items()}
     return [_copied(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _refuse(foreign: Foreign, name: str, value: Any) -> None:
-    if not foreign.allows(value):
-        allowed = " or ".join(map(repr, foreign.means_nothing))
-        only = f" (it may be left out, or be {allowed})" if allowed else ""
-        raise InvalidConfig(Problem(name, f"{value!r} is not supported{only}: {foreign.instead}"))
 
 
 def _evaluation_config(settings: Mapping[str, Any]) -> dict[str, Any]:

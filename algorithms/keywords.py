@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from algorithms.core.spec import ALIASES
+from tunerl.errors import InvalidConfig, Problem
+
 METHODS: dict[str, tuple[str, ...]] = {
     "environment": (
         "env",
@@ -65,8 +68,19 @@ class Foreign:
     means_nothing: tuple[Any, ...]
     instead: str
 
-    def allows(self, value: Any) -> bool:
-        return any(type(value) is type(same) and value == same for same in self.means_nothing)
+    def check(self, name: str, value: Any) -> None:
+        """Raise `InvalidConfig` unless `value` asks for nothing."""
+        if any(type(value) is type(same) and value == same for same in self.means_nothing):
+            return
+        allowed = " or ".join(map(repr, self.means_nothing))
+        only = f" (it may be left out, or be {allowed})" if allowed else ""
+        raise InvalidConfig(Problem(name, f"{value!r} is not supported{only}: {self.instead}"))
+
+
+def canonical(name: str) -> str:
+    """Today's name of a setting that may go by an older one."""
+    name = OLDER.get(name, name)
+    return ALIASES.get(name, name)
 
 
 _CPU = "training runs on the CPU, many agents in one worker"

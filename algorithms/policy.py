@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.running import RunningStats
 from algorithms.core.stack import Layout
-from tunerl.errors import InvalidInput
+from tunerl.errors import InvalidInput, NotFound
 from tunerl.trainable import State
 
+DEFAULT_POLICY = "default_policy"
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -158,3 +159,9 @@ def _each(observations: Any) -> Sequence[Any]:
     if len(found) == 0:
         raise InvalidInput("no observation given; give at least one")
     return found
+
+
+def check_policy(policy_id: str) -> None:
+    """Raise `NotFound` for any but the one policy."""
+    if policy_id != DEFAULT_POLICY:
+        raise NotFound(f"there is no policy {policy_id!r}; the only one is {DEFAULT_POLICY!r}")
