@@ -79,6 +79,14 @@ class Client:
         """Ask that the experiment ends; it does so within moments."""
         return self._json("POST", f"{_experiment(id)}:cancel")
 
+    def pause(self, id: str) -> Json:
+        """Ask that it is put aside, its running trials saved. Raises `NotFound`, `Conflict`."""
+        return self._json("POST", f"{_experiment(id)}:pause")
+
+    def resume(self, id: str) -> Json:
+        """Ask that a paused one goes on. Raises `NotFound`, `Conflict`."""
+        return self._json("POST", f"{_experiment(id)}:resume")
+
     def trials(
         self,
         id: str,

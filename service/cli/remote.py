@@ -186,9 +186,33 @@ def best(
 
 def cancel(id: Id, url: Url = None) -> None:
     """Cancel an experiment."""
+    _ask("cancel", id, url)
+
+
+def pause(id: Id, url: Url = None) -> None:
+    """Put an experiment aside; its running trials are saved."""
+    _ask("pause", id, url)
+
+
+def resume(id: Id, url: Url = None) -> None:
+    """Let a paused experiment go on."""
+    _ask("resume", id, url)
+
+
+def _ask(verb: str, id: str, url: str | None) -> None:
     with connect(url) as client:
-        experiment = client.cancel(id)
-    print(f"{experiment['name']}: {experiment['status']}, cancel requested")
+        experiment = getattr(client, verb)(id)
+    print(f"{experiment['name']}: {experiment['status']}, {verb} requested")
 
 
-COMMANDS = (submit, list_command, show_command, watch_command, results, best, cancel)
+COMMANDS = (
+    submit,
+    list_command,
+    show_command,
+    watch_command,
+    results,
+    best,
+    cancel,
+    pause,
+    resume,
+)

@@ -1,4 +1,4 @@
-"""Experiments: submit, list, look at, cancel; and what happened in them."""
+"""Experiments: submit, list, look at, cancel, pause, resume; and what happened in them."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ def get_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Experi
 def cancel_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Experiment:
     """Ask that it ends. Canceling again, or what has been canceled, is no error."""
     record = store.set_request(experiment.id, "cancel")
+    return schemas.Experiment.of(record, totals(store, record))
+
+
+@router.post("/{id}:pause", status_code=202)
+def pause_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Experiment:
+    """Ask that it is put aside, its running trials saved."""
+    record = store.set_request(experiment.id, "pause")
+    return schemas.Experiment.of(record, totals(store, record))
+
+
+@router.post("/{id}:resume", status_code=202)
+def resume_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Experiment:
+    """Ask that a paused one goes on, by the next worker that is free."""
+    record = store.set_request(experiment.id, "resume")
     return schemas.Experiment.of(record, totals(store, record))
 
 

@@ -194,6 +194,19 @@ def test_a_running_experiment_is_canceled(client: Client, worker: Worker) -> Non
     assert client.cancel(id)["status"] == "CANCELED"
 
 
+def test_a_running_experiment_is_paused_and_goes_on(client: Client, worker: Worker) -> None:
+    id = client.create(sweep(stop={"training_iteration": 1_000_000}))["id"]
+    until(lambda: client.get(id)["counts"].get("RUNNING"), "a running trial")
+    until(lambda: client.trial(id, 0)["iteration"], "a first result")
+    assert client.pause(id)["request"] == "pause"
+    until(lambda: client.get(id)["status"] == "PAUSED", "the pause")
+    before = client.trial(id, 0)["iteration"]
+    client.resume(id)
+    until(lambda: client.trial(id, 0)["iteration"] > before, "a result after the pause")
+    client.cancel(id)
+    assert client.wait(id, poll=0.05, timeout=60)["status"] == "CANCELED"
+
+
 def test_what_has_completed_cannot_be_canceled(client: Client, done: Json) -> None:
     with pytest.raises(Conflict, match="COMPLETED"):
         client.cancel(done["id"])
