@@ -5,6 +5,7 @@ Stock optimisers mix the members of a stack; these are lifted over the pack like
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -38,7 +39,7 @@ def adam(
     steps = state.steps + 1
     mean = state.mean + (1 - beta1) * (gradient - state.mean)
     square = beta2 * state.square + (1 - beta2) * gradient * gradient
-    step = lr / (1 - beta1**steps)
-    scale = torch.rsqrt(1 - beta2**steps)
+    step = lr / -torch.expm1(steps * math.log(beta1))
+    scale = torch.rsqrt(-torch.expm1(steps * math.log(beta2)))
     parameters = parameters - step * mean / (square.sqrt() * scale + epsilon)
     return parameters, AdamState(mean, square, steps)

@@ -24,6 +24,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.core.optim import AdamState, adam, clip_by_global_norm
+from algorithms.core.steady import STEADY
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ class LiftedUpdate:
 def traced(function: Callable[..., Any], args: tuple[Tensor, ...]) -> GraphModule:
     """The tensor operations of a function for arguments of these shapes, without the idle ones."""
     with torch.no_grad():
-        module: GraphModule = make_fx(function)(*args)
+        module: GraphModule = make_fx(function, STEADY)(*args)
     for node in module.graph.nodes:
         if node.op == "call_function" and node.target in RESHAPES:
             before, after = node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]
