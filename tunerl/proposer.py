@@ -16,6 +16,8 @@ from tunerl.spec import ExperimentSpec, Parts
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Status
 
+MAX_REFUSED = 100  # invalid configurations from the beginning on, until the space is to blame
+
 
 class Proposer:
     """`exhausted`: the searcher has no more."""
@@ -37,8 +39,17 @@ class Proposer:
         """Make trials while there is room; whether any was made."""
         before = len(self._ledger.history)
         while self._has_room() and self._suggest():
-            pass
+            self._check_refusals()
         return len(self._ledger.history) > before
+
+    def _check_refusals(self) -> None:
+        """Raise `InvalidSpec` where it seems that every configuration is refused."""
+        trials, refused = len(self._ledger.history), self._ledger.of[Status.ERROR]
+        if trials == len(refused) == MAX_REFUSED:
+            error = self._ledger.trials[trials - 1].error
+            raise InvalidSpec(
+                Problem("param_space", f"the first {trials} trials failed, the last with: {error}")
+            )
 
     def _has_room(self) -> bool:
         """Whether another trial should be made now.
