@@ -246,14 +246,11 @@ class Algorithm:
     def get_state(self) -> dict[str, Any]:
         """Everything that `set_state` needs to go on bit for bit; `state` holds the arrays."""
         state, config = self._state(), saved.plain(self._settings)
-        state.values["member"]["config"] = config
-        return {
-            "trainable": self.name,
-            "replica": 0,
-            "seed": self._seed,
-            "config": config,
-            "state": state,
-        }
+        member = state.values["member"]
+        member["config"] = config
+        clock = {"training_iteration": member["iteration"], "time_total_s": member["time_total_s"]}
+        own = {"trainable": self.name, "replica": 0, "seed": self._seed, "config": config}
+        return {**clock, **own, "state": state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `get_state`; the agent takes over the seed too, so nothing differs."""

@@ -27,7 +27,10 @@ from tunerl.errors import (
     TrainableError,
 )
 from tunerl.metrics import flatten
+from tunerl.runtime.base import Join, Save, Step
+from tunerl.runtime.host import PackHost
 from tunerl.trainable import State
+from tunerl.trial import ReplicaId
 
 TINY: dict[str, Any] = {
     "env": "CartPole-v1",
@@ -321,6 +324,25 @@ def test_of_several_replicas_the_best_is_taken_or_the_one_asked_for(
         Algorithm.from_checkpoint(checkpoint, replica=9)
     with pytest.raises(CheckpointError, match="is of replica 1; replica=2"):
         Algorithm.from_checkpoint(checkpoint / "1", replica=2)
+
+
+def test_a_replica_of_a_sweep_goes_on_by_hand_and_back(tmp_path: Path) -> None:
+    config, id = PPO.spec.resolve(TINY | {"env": "test-algorithm/parts"}), ReplicaId(4, 1)
+    meta: dict[str, object] = {"trainable": "PPO", "replica": 1, "seed": 11, "config": config}
+    host = PackHost(PPO.spec, config)
+    host.execute("pack", [Join(id, config, 11), Step(), Save(id, str(tmp_path / "1"), meta)])
+    with Algorithm.from_checkpoint(tmp_path, replica=1) as algorithm:
+        expected = host.execute("pack", [Step()]).results[id]
+        assert same(algorithm.train(), ResultDict.nested(expected))
+        back = algorithm.save(tmp_path / "back")
+        again = PackHost(PPO.spec, config)
+        orders = [Join(id, config, 11, back), Step()]
+        reports = [host.execute("pack", [Step()]), again.execute("pack", orders)]
+        one, other = (ResultDict.nested(report.results[id]) for report in reports)
+        assert same(one, other)
+        assert other["training_iteration"] == 3
+    host.close()
+    again.close()
 
 
 def test_a_zip_and_an_object_with_a_checkpoint_are_taken(

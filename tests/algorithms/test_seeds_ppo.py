@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import PPOConfig
+from algorithms import PPO, PPOConfig
 from tunerl.space import grid_search
 
 BATCH = 256
@@ -232,6 +232,48 @@ def test_resources_to_dict_and_env_at_last(capsys: pytest.CaptureFixture[str]) -
 
     assert "'num_env_runners': 4" in capsys.readouterr().out
     assert algo.iteration == 1
+
+
+def test_a_sweep_and_the_agent_of_its_best_checkpoint() -> None:
+    from algorithms.algorithm import Algorithm
+    from tunerl import CheckpointConfig, RunConfig, Tuner
+
+    config = (
+        PPOConfig()
+        .api_stack(
+            enable_rl_module_and_learner=True,
+            enable_env_runner_and_connector_v2=True,
+        )
+        .environment("CartPole-v1")
+        .training(
+            lr=grid_search([0.01, 0.0001]),
+        )
+    )
+    config.training(train_batch_size=BATCH)
+
+    tuner = Tuner(
+        PPO,
+        param_space=config,
+        run_config=RunConfig(
+            stop={"num_env_steps_sampled_lifetime": 2 * BATCH},
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=True),
+            runtime="local",
+            verbose=0,
+        ),
+    )
+
+    results = tuner.fit()
+
+    # Get the best result based on a particular metric.
+    best_result = results.get_best_result(metric="env_runners/episode_return_mean", mode="max")
+
+    # Get the best checkpoint corresponding to the best result.
+    best_checkpoint = best_result.checkpoint
+    algo = Algorithm.from_checkpoint(best_checkpoint)
+
+    assert algo.config.lr == best_result.config["lr"]
+    assert algo.iteration == 2
+    algo.stop()
 
 
 def test_spaces_for_a_sweep() -> None:
