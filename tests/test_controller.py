@@ -113,6 +113,17 @@ def test_resources_that_nobody_has_end_the_experiment_at_once(run: Any) -> None:
     assert experiment.store.get_experiment(experiment.id).status is ExperimentStatus.ERROR
 
 
+def test_a_paused_experiment_that_cannot_go_on_is_an_error_too(run: Any) -> None:
+    experiment = run(num_seeds=2)
+    controller = experiment.controller()
+    controller.interrupt("paused")
+    assert controller.run() is ExperimentStatus.PAUSED
+    experiment.store.release(controller.lease)
+    with pytest.raises(InvalidSpec, match="lower num_seeds to 1"):
+        experiment.run(LocalRuntime(1))
+    assert experiment.store.get_experiment(experiment.id).status is ExperimentStatus.ERROR
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

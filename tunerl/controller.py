@@ -134,6 +134,9 @@ class Controller:
 
     def _start(self) -> None:
         experiment = self.store.get_experiment(self.lease.experiment_id)
+        going = (ExperimentStatus.RUNNING, ExperimentStatus.CANCELING)
+        if experiment.status not in going:
+            self.store.set_status(self.lease, ExperimentStatus.RUNNING)
         if self.spec.time_budget_s is not None:
             self._used = time_used(self.store, experiment.id)
         replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
@@ -143,8 +146,6 @@ class Controller:
         if experiment.status is ExperimentStatus.CANCELING:
             self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
             return
-        if experiment.status is not ExperimentStatus.RUNNING:
-            self.store.set_status(self.lease, ExperimentStatus.RUNNING)
         self._ledger.event(STARTED, f"taken up by {self.lease.owner}")
         self.progress.start(self.view())
 
