@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,22 @@ class Experiment:
     @property
     def events(self) -> list[str]:
         return [event.kind for event in self.store.events(self.id)]
+
+
+@contextmanager
+def laboratory(home: Path) -> Iterator[Callable[..., Experiment]]:
+    """Makes experiments, each in a directory of its own; closes their stores in the end."""
+    made: list[Experiment] = []
+
+    def make(target: Any = Climb, **fields: Any) -> Experiment:
+        place = home / str(len(made))
+        place.mkdir()
+        made.append(Experiment(place, target, **fields))
+        return made[-1]
+
+    yield make
+    for experiment in made:
+        experiment.store.close()
 
 
 class Watched(LocalRuntime):
