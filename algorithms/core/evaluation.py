@@ -5,6 +5,8 @@ Its seeds derive from `seed`, so two evaluations with equal seeds are equal.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,32 +33,52 @@ def evaluate_member(
     """RLlib's ``env_runners/...`` metrics over `duration` episodes (or at least so many timesteps).
 
     What is not given comes from the member's configuration. Each environment plays the same number
-    of whole episodes, so that short ones are not over-represented.
+    of whole episodes, so that short ones are not over-represented. Raises what an environment
+    raises.
     """
     config = pack.members[row].config
     duration = duration or config["evaluation_duration"]
-    unit = unit or config["evaluation_duration_unit"]
+    by_episodes = (unit or config["evaluation_duration_unit"]) == "episodes"
     explore = config["evaluation_explore"] if explore is None else explore
-    count = min(duration, MAX_ENVS) if unit == "episodes" else 1
+    count = min(duration, MAX_ENVS) if by_episodes else 1
     quota = np.full(count, duration // count)
     quota[: duration % count] += 1
+    returns: list[float] = []
+    lengths: list[int] = []
+    played = np.zeros(count, np.int64)
+    with contextlib.closing(_play(pack, row, seed, count, explore)) as episodes:
+        while len(returns) < duration if by_episodes else sum(lengths) < duration:
+            env, total, length = next(episodes)
+            if not by_episodes or played[env] < quota[env]:
+                returns.append(total)
+                lengths.append(length)
+                played[env] += 1
+    return {
+        "env_runners/episode_return_mean": float(np.mean(returns)),
+        "env_runners/episode_return_min": float(np.min(returns)),
+        "env_runners/episode_return_max": float(np.max(returns)),
+        "env_runners/episode_len_mean": float(np.mean(lengths)),
+        "env_runners/num_episodes": len(returns),
+        "env_runners/num_env_steps_sampled": int(np.sum(lengths)),
+    }
+
+
+def _play(
+    pack: OnPolicyPack, row: int, seed: int, count: int, explore: bool
+) -> Generator[tuple[int, float, int], None, None]:
+    """Episodes without end in `count` fresh environments: (environment, return, length) of each."""
     generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))
-    envs = pack.make_envs(count)
-    try:
+    running, length = np.zeros(count), np.zeros(count, np.int64)
+    distribution, flat = pack.distribution, pack.flat[row : row + 1]
+    with contextlib.closing(pack.make_envs(count)) as envs:
         envs.add(derived_seed(seed, "evaluation environments") >> 32)
-        returns: list[float] = []
-        lengths: list[int] = []
-        running, length = np.zeros(count), np.zeros(count, np.int64)
-        played = np.zeros(count, np.int64)
-        flat = pack.flat[row : row + 1]
-        while played.sum() < duration if unit == "episodes" else sum(lengths) < duration:
+        while True:
             obs = pack.obs_codec.encode(envs.obs)
             if pack.filter:
                 obs = pack.obs_stats.normalize_row(row, obs)
             with torch.inference_mode():
                 inputs = pack.policy(flat, torch.from_numpy(np.array(obs, np.float32)))
-                noise = torch.from_numpy(pack.distribution.noise(generator, (1, count)))
-                distribution = pack.distribution
+                noise = torch.from_numpy(distribution.noise(generator, (1, count)))
                 action = (
                     distribution.sample(inputs, noise) if explore else distribution.mode(inputs)
                 )
@@ -66,18 +88,5 @@ def evaluate_member(
             running += batch.reward[0]
             length += batch.valid[0]
             for env in np.nonzero(batch.terminated[0] | batch.truncated[0])[0].tolist():
-                if unit != "episodes" or played[env] < quota[env]:
-                    returns.append(float(running[env]))
-                    lengths.append(int(length[env]))
-                    played[env] += 1
+                yield env, float(running[env]), int(length[env])
                 running[env], length[env] = 0.0, 0
-    finally:
-        envs.close()
-    return {
-        "env_runners/episode_return_mean": float(np.mean(returns)),
-        "env_runners/episode_return_min": float(np.min(returns)),
-        "env_runners/episode_return_max": float(np.max(returns)),
-        "env_runners/episode_len_mean": float(np.mean(lengths)),
-        "env_runners/num_episodes": len(returns),
-        "env_runners/num_env_steps_sampled": int(np.sum(lengths)),
-    }
