@@ -224,6 +224,7 @@ class AlgorithmPack(Pack):
                 f"configuration {self.layout.size}; give it the model settings it was trained with"
             )
         member.load(values["member"])
+        tensors = {name: torch.from_numpy(arrays[name].copy()) for name in self._tensors()}
         if values["member"]["seed"] == member.seed:
             own = {
                 name.removeprefix("environment/"): array
@@ -239,7 +240,6 @@ class AlgorithmPack(Pack):
             member.episodes.running_return[:] = 0.0
             member.episodes.running_length[:] = 0
             self.envs.add(branch >> 32)
-        tensors = {name: torch.from_numpy(arrays[name].copy()) for name in self._tensors()}
         self._append(
             tensors["parameters"],
             AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/steps"]),
