@@ -128,7 +128,8 @@ def test_the_schema_says_what_the_line_says() -> None:
     }
     number, points = properties["lr"]["anyOf"]
     assert number == {"type": "number", "exclusiveMinimum": 0.0, "maximum": 1.0}
-    assert points["items"]["prefixItems"] == [{"type": "integer"}, number]
+    level = {"type": "number", "minimum": 0.0, "maximum": 1.0}  # a schedule may end at the bound
+    assert points["items"]["prefixItems"] == [{"type": "integer"}, level]
     assert properties["lr"]["x-search"] == {"loguniform": [1e-5, 1e-2]}
     assert properties["target_kl"]["anyOf"][1] == {"type": "null"}
     assert properties["activation"]["enum"] == ["tanh", "relu"]

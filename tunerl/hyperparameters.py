@@ -150,6 +150,11 @@ def _typed(value: Any, kind: type | None) -> Any:
     raise _Wrong(f"{value!r} is {_called(value)}; {_called(kind)} is wanted{hint}")
 
 
+def _level(info: Hyperparameter) -> Hyperparameter:
+    """What holds for a schedule's values: one may go down to a bound that a constant may not be."""
+    return dataclasses.replace(info, exclusive_low=False)
+
+
 def _schedule(value: Any, info: Hyperparameter, kind: _Type) -> list[list[Any]]:
     form = "a schedule is [[0, value], [step, value], ...] with growing steps"
     points = []
@@ -159,7 +164,7 @@ def _schedule(value: Any, info: Hyperparameter, kind: _Type) -> list[list[Any]]:
         step, level = point
         if isinstance(step, bool) or not isinstance(step, int | float | np.integer) or step % 1:
             raise _Wrong(f"{step!r} is not a step; {form}")
-        points.append([int(step), _scalar(level, info, kind.kind)])
+        points.append([int(step), _scalar(level, _level(info), kind.kind)])
     steps = [step for step, _ in points]
     if not steps or steps[0] != 0:
         raise _Wrong(f"the first step is {steps[0] if steps else 'missing'}, not 0; {form}")
@@ -221,7 +226,8 @@ def _property(info: Hyperparameter, kind: _Type, default: Any) -> dict[str, Any]
         (form if kind.kind is list else scalar)["enum"] = [_json(entry) for entry in info.choices]
     forms = [form]
     if info.schedule:
-        pair = {"type": "array", "prefixItems": [{"type": "integer"}, scalar], "minItems": 2}
+        level = dict(_bounds(_level(info), kind.kind))
+        pair = {"type": "array", "prefixItems": [{"type": "integer"}, level], "minItems": 2}
         forms.append({"type": "array", "items": pair | {"maxItems": 2}, "minItems": 1})
     if info.optional:
         forms.append({"type": "null"})
