@@ -16,6 +16,7 @@ from algorithms import saved
 from algorithms.config import AlgorithmConfig
 from algorithms.core.evaluation import evaluate_member
 from algorithms.core.member import derived_seed
+from algorithms.core.names import plain, recalled
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
 from algorithms.results import ResultDict
@@ -108,7 +109,7 @@ class Algorithm:
             self._failed = report
             raise TrainableError(f"{self.name} failed: {report.error}\n{report.traceback}")
         result = ResultDict.nested(report)
-        result["config"] = saved.plain(self._settings)
+        result["config"] = plain(self._settings)
         return result
 
     def evaluate(
@@ -224,13 +225,14 @@ class Algorithm:
 
         `checkpoint`: a directory, a URL, a zip file, or a Result or Checkpoint of a sweep.
         `replica`: which one, where there are several; None: that with the best mean return.
-        `config`: settings that differ from the saved ones, such as an environment's class.
+        `config`: settings that differ from the saved ones. An environment or network that was given
+        as a class is found again where this program has used it, else it is to be given here.
         Raises `CheckpointError`, `CorruptCheckpoint`.
         """
         state, meta = saved.load(checkpoint, replica)
         found = _class_for(cls, str(meta.get("trainable")))
         try:
-            algorithm = found({**meta["config"], **dict(config or {})})
+            algorithm = found({**recalled(meta["config"]), **dict(config or {})})
         except InvalidConfig as error:
             raise CheckpointError(
                 f"the configuration of {checkpoint} cannot be used ({error}); register what it "
@@ -245,7 +247,7 @@ class Algorithm:
 
     def get_state(self) -> dict[str, Any]:
         """Everything that `set_state` needs to go on bit for bit; `state` holds the arrays."""
-        state, config = self._state(), saved.plain(self._settings)
+        state, config = self._state(), plain(self._settings)
         member = state.values["member"]
         member["config"] = config
         clock = {"training_iteration": member["iteration"], "time_total_s": member["time_total_s"]}

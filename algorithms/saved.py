@@ -64,17 +64,6 @@ def save(state: State, uri: str, meta: Mapping[str, Any]) -> SavedPath:
     return SavedPath(uri)
 
 
-def plain(value: Any) -> Any:
-    """Settings as JSON: a class or function becomes its name."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if callable(value):
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return value
-
-
 def new_run(name: str) -> str:
     """A directory of its own for the checkpoints of one agent, below ``$TUNERL_HOME``."""
     home = Path(os.environ.get("TUNERL_HOME") or "~/.tunerl").expanduser()

@@ -26,6 +26,7 @@ TRAINABLES, ENVIRONMENTS = "tunerl.trainables", "tunerl.environments"
 
 _trainables: dict[str, TrainableSpec] = {}
 _environments: dict[str, Creator] = {}
+_shared: dict[tuple[str, str], Any] = {}
 
 
 class AuthorSpec(TrainableSpec):
@@ -193,8 +194,34 @@ def environment(name: str) -> Creator | None:
 
 
 def environments() -> dict[str, Creator]:
-    """What was given to `register_env`, by name: what another process must be told."""
+    """What was given to `register_env`, by name."""
     return dict(_environments)
+
+
+def share(kind: str, name: str, thing: Any) -> None:
+    """Make `thing` known as `name` here and in every worker of this process; the last one counts.
+
+    `kind`: what it is, such as ``model``; a trainable looks it up with `shared`.
+    """
+    _shared[kind, name] = thing
+
+
+def shared(kind: str) -> dict[str, Any]:
+    """What was given to `share`, by name."""
+    return {name: thing for (known, name), thing in _shared.items() if known == kind}
+
+
+def carried() -> dict[tuple[str, str], Any]:
+    """All that a worker must be told before it can do what this process can: by kind and name."""
+    return {("environment", name): made for name, made in _environments.items()} | _shared
+
+
+def receive(kind: str, name: str, thing: Any) -> None:
+    """Take one of what another process `carried`."""
+    if kind == "environment":
+        register_env(name, thing)
+    else:
+        share(kind, name, thing)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.core.names import plain
 from tunerl.trial import Config, Metrics
 
 WINDOW = 100
@@ -117,7 +118,7 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "config": self.config,
+            "config": plain(self.config),
             "seed": self.seed,
             "generator": self.generator.bit_generator.state,
             "episodes": self.episodes.to_json(),

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.core.distributions import DiagGaussian, Distribution
-from tunerl.errors import InvalidConfig, Problem, nearest
+from tunerl import registry
+from tunerl.errors import InvalidConfig, InvalidInput, Problem, nearest
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
@@ -35,12 +36,15 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "custom_model_config": {},
 }
 
-_custom_models: dict[str, Callable[..., nn.Module]] = {}
-
 
 def register_model(name: str, model: Callable[..., nn.Module]) -> None:
-    """Name a custom model, called as `model(observation_size, num_outputs, **config)`."""
-    _custom_models[name] = model
+    """Name a custom model, called as `model(observation_size, num_outputs, **config)`.
+
+    Workers of this process know it too. Raises `InvalidInput` for what cannot be called.
+    """
+    if not callable(model):
+        raise InvalidInput(f"model {name!r} is {model!r}; give a torch module's class")
+    registry.share("model", name, model)
 
 
 def resolve_model(model: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -68,8 +72,9 @@ def resolve_model(model: Mapping[str, Any] | None) -> dict[str, Any]:
         if not isinstance(full[name], bool):
             problems.append(Problem(f"model.{name}", f"got {full[name]!r}; give true or false"))
     custom = full["custom_model"]
-    if isinstance(custom, str) and custom not in _custom_models:
-        hint = nearest(custom, _custom_models)
+    known = registry.shared("model")
+    if isinstance(custom, str) and custom not in known:
+        hint = nearest(custom, known)
         problems.append(
             Problem("model.custom_model", f"{custom!r} is not registered (register_model); {hint}")
         )
@@ -161,8 +166,8 @@ def build(inputs: int, distribution: Distribution, model: Mapping[str, Any]) -> 
     custom = model["custom_model"]
     if custom is None:
         return ActorCritic(inputs, distribution, model)
-    make = _custom_models[custom] if isinstance(custom, str) else custom
-    network = make(inputs, distribution.num_inputs, **model["custom_model_config"])
+    make = registry.shared("model")[custom] if isinstance(custom, str) else custom
+    network: nn.Module = make(inputs, distribution.num_inputs, **model["custom_model_config"])
     with torch.no_grad():
         dist_inputs, value = network(torch.zeros(3, inputs))
     wanted = f"([3, {distribution.num_inputs}], [3])"

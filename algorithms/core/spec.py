@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from algorithms.core import envs, nets
+from algorithms.core import envs, names, nets
 from algorithms.core.envs.spaces import check_spaces
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
@@ -39,10 +39,10 @@ class AlgorithmSpec(TrainableSpec):
         return _registered, (self.name,)
 
     def resolve(self, config: Config) -> Config:
-        problems: list[Problem] = []
+        config, problems = own_settings(config, self.parameters)
         full: Config = {}
         try:
-            full = resolve_fields(self.parameters, renamed(config))
+            full = resolve_fields(self.parameters, config)
         except InvalidConfig as error:
             problems += error.problems
         try:
@@ -54,6 +54,7 @@ class AlgorithmSpec(TrainableSpec):
             problems += self.problems(full)
         if problems:
             raise InvalidConfig(problems)
+        names.remember(full)
         return full
 
     def problems(self, config: Config) -> list[Problem]:
@@ -61,13 +62,15 @@ class AlgorithmSpec(TrainableSpec):
         if config["env"] is None:
             return [Problem("env", "missing; name an environment, such as 'CartPole-v1'")]
         try:
-            _probe(json.dumps([config["env"], config["env_config"]], default=_word), _Box(config))
+            _probe(
+                json.dumps([config["env"], config["env_config"]], default=names.word), _Box(config)
+            )
         except InvalidConfig as error:
             return [Problem(problem.path or "env", problem.message) for problem in error.problems]
         return []
 
     def pack_key(self, config: Config) -> str:
-        return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=_word)
+        return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=names.word)
 
     def capacity(self, config: Config) -> int:
         return int(config["max_pack_size"])
@@ -105,26 +108,39 @@ class AlgorithmSpec(TrainableSpec):
 
         algorithm = Algorithm.from_checkpoint(path)
         try:
-            found: Metrics = algorithm.evaluate(duration=episodes, seed=seed)
+            found: Metrics = algorithm.evaluate(duration=episodes, unit="episodes", seed=seed)
             return found
         finally:
             algorithm.stop()
 
 
-def renamed(config: Mapping[str, Any]) -> Config:
-    """The configuration with older names replaced. Raises `InvalidConfig` when both are given."""
+def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, list[Problem]]:
+    """The configuration with older names replaced, and without those settings of RLlib's that ask
+    for nothing else than what happens anyhow; and what is wrong with the others of them."""
+    from algorithms import keywords
+
+    fields = hyperparameters(parameters)
     found: Config = {}
+    foreign: list[tuple[str, Any, keywords.Foreign]] = []
+    problems: list[Problem] = []
     for name, value in config.items():
-        new = ALIASES.get(name, name)
+        new = keywords.canonical(name)
         if new != name and new in config:
-            raise InvalidConfig(Problem(name, f"is the older name of {new!r}, which is given too"))
-        found[new] = value
-    return found
-
-
-def _word(value: Any) -> str:
-    """A class or function as a word that is the same in every process."""
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
+            problems.append(Problem(name, f"is the older name of {new!r}, which is given too"))
+        elif new in keywords.FOREIGN and new not in fields:
+            foreign.append((name, value, keywords.FOREIGN[new]))
+        else:
+            found[new] = value
+    if isinstance(found.get("model"), Mapping):
+        model = found["model"] = dict(found["model"])
+        for name in keywords.MODEL.keys() & model.keys():
+            foreign.append((f"model.{name}", model.pop(name), keywords.MODEL[name]))
+    for name, value, setting in foreign:
+        try:
+            setting.check(name, value)
+        except InvalidConfig as error:
+            problems += error.problems
+    return found, problems
 
 
 def _registered(name: str) -> TrainableSpec:

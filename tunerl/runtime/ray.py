@@ -36,11 +36,12 @@ Key = tuple[tuple[str, float], ...]  # resources
 
 @dataclass(frozen=True)
 class Payload:
-    """What a worker must know: a spec by its name or pickled, environments by name, pickled."""
+    """What a worker must know: a spec by its name or pickled, and what was registered in this
+    process (environments, models, ...) by kind and name, pickled."""
 
     name: str
     spec: bytes | None
-    environments: tuple[tuple[str, bytes], ...]
+    registered: tuple[tuple[str, str, bytes], ...]
 
 
 class Worker:
@@ -82,8 +83,8 @@ class Worker:
         if payload not in self._specs:
             from ray import cloudpickle
 
-            for name, creator in payload.environments:
-                registry.register_env(name, cloudpickle.loads(creator))
+            for kind, name, thing in payload.registered:
+                registry.receive(kind, name, cloudpickle.loads(thing))
             if payload.spec is None:
                 spec = registry.trainable(payload.name)
             else:
@@ -243,12 +244,12 @@ class RayRuntime(Runtime):
 
     def _payload(self, spec: TrainableSpec) -> Any:
         """A reference to what a worker must know, put into the object store once a spec."""
-        creators = registry.environments()
-        key = (id(spec), *((name, id(creator)) for name, creator in sorted(creators.items())))
+        carried = registry.carried()
+        key = (id(spec), *((name, id(carried[name])) for name in sorted(carried)))
         if key not in self._payloads:
             pickled = None if registry.importable(spec) else self._pickled(spec)
-            payload = Payload(spec.name, pickled, tuple(self._environments(creators)))
-            self._payloads[key] = (self._ray.put(payload), (spec, creators))  # keeps ids unique
+            payload = Payload(spec.name, pickled, tuple(self._registered(carried)))
+            self._payloads[key] = (self._ray.put(payload), (spec, carried))  # keeps ids unique
             while len(self._payloads) > _KEPT_PAYLOADS:
                 self._payloads.pop(next(iter(self._payloads)))
         return self._payloads[key][0]
@@ -263,12 +264,12 @@ class RayRuntime(Runtime):
             ) from error
         return data
 
-    def _environments(self, creators: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-        for name, creator in creators.items():
+    def _registered(self, carried: dict[tuple[str, str], Any]) -> Iterator[tuple[str, str, bytes]]:
+        for (kind, name), thing in carried.items():
             try:
-                yield name, self._ray.cloudpickle.dumps(creator)
+                yield kind, name, self._ray.cloudpickle.dumps(thing)
             except Exception as error:
-                log.warning("environment %r cannot be sent to workers: %s", name, error)
+                log.warning("%s %r cannot be sent to workers: %s", kind, name, error)
 
 
 def _key(resources: Any) -> Key:

@@ -82,10 +82,22 @@ def resolve(env: str | Creator, config: Mapping[str, Any]) -> Factory:
             f"a creator with register_env, and use the id alone"
         )
     try:
-        with harmless_warnings_ignored():
-            return Factory(env, config, spec=gymnasium.spec(env))
+        return Factory(env, config, spec=_spec(env))
     except gymnasium.error.Error as error:
         raise InvalidConfig(f"environment {env!r} is not known; {_hint(env)}") from error
+
+
+def _spec(env_id: str) -> Any:
+    """Gymnasium's spec of an id; one that the user registered goes along to the workers."""
+    if env_id not in gymnasium.registry:
+        carried = registry.shared("gymnasium").get(env_id)
+        if carried is not None:
+            return carried
+    with harmless_warnings_ignored():
+        spec = gymnasium.spec(env_id)
+    if not str(spec.entry_point).startswith("gymnasium."):
+        registry.share("gymnasium", env_id, spec)
+    return spec
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def check_spaces(
     problems += _unsupported("action", action_space, actions)
     if isinstance(action_space, spaces.Box) and not action_space.is_bounded():
         problems.append(
-            Problem("environment", f"the action space {action_space} must have finite bounds")
+            Problem("env", f"the action space {action_space} must have finite bounds; wrap it")
         )
     if problems:
         raise InvalidConfig(problems)
@@ -57,8 +57,9 @@ def is_composite(space: gymnasium.Space[Any]) -> bool:
 def _unsupported(what: str, space: gymnasium.Space[Any], allowed: SpaceTypes) -> list[Problem]:
     if not isinstance(space, tuple(allowed)):
         names = ", ".join(kind.__name__ for kind in allowed)
-        message = f"the {what} space {space} cannot be used; it must be one of: {names}"
-        return [Problem("environment", message)]
+        text = str(space) if len(str(space)) <= 80 else type(space).__name__
+        message = f"the {what} space {text} cannot be used; it must be one of: {names}"
+        return [Problem("env", message)]
     if is_composite(space):
         return [problem for part in _parts(space) for problem in _unsupported(what, part, allowed)]
     return []

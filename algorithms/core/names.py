@@ -1,0 +1,50 @@
+"""Classes and functions in configurations: what they are called where only JSON can be written.
+
+Invariant: a name leads back only to what this program has used itself; nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunerl.trial import Config
+
+_used: dict[str, Any] = {}
+
+
+def word(value: Any) -> str:
+    """A class or function as a word that is the same in every process."""
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    return f"{getattr(value, '__module__', '')}.{name}"
+
+
+def plain(value: Any) -> Any:
+    """Settings as JSON: a class or function becomes its name."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return word(value) if callable(value) else value
+
+
+def remember(config: Mapping[str, Any]) -> None:
+    """Note the environment and the model of a configuration that is used here."""
+    for value in (config.get("env"), (config.get("model") or {}).get("custom_model")):
+        if callable(value):
+            _used[word(value)] = value
+
+
+def recalled(config: Mapping[str, Any]) -> Config:
+    """The settings of a checkpoint, with the classes that they name, as far as they were used."""
+    found = dict(config) | {"env": _recalled(config.get("env"))}
+    model = config.get("model")
+    if isinstance(model, Mapping) and "custom_model" in model:
+        found["model"] = {**model, "custom_model": _recalled(model["custom_model"])}
+    return found
+
+
+def _recalled(name: Any) -> Any:
+    if isinstance(name, Mapping) and set(name) == {"python"}:  # as an experiment writes it
+        name = name["python"]
+    return _used.get(name, name) if isinstance(name, str) else name
