@@ -126,12 +126,13 @@ class Member:
             "env_steps": self.env_steps,
             "updates": self.updates,
             "time_total_s": self.time_total_s,
-            "adaptive": self.adaptive,
+            "adaptive": dict(self.adaptive),
         }
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Take over a history; keeps its own config and seed."""
         self.generator.bit_generator.state = data["generator"]
         self.episodes = Episodes.from_json(data["episodes"])
-        for name in ("iteration", "env_steps", "updates", "time_total_s", "adaptive"):
+        for name in ("iteration", "env_steps", "updates", "time_total_s"):
             setattr(self, name, data[name])
+        self.adaptive = dict(data["adaptive"])
