@@ -143,10 +143,10 @@ def learned(options: argparse.Namespace, best: Mapping[str, Any]) -> dict[str, A
 
 def overhead(options: argparse.Namespace) -> float:
     """The controller's milliseconds for each of many trivial trials."""
-    from benchmarks.controller import overhead_ms
+    from benchmarks.controller import measure
 
     say(f"controller: {options.trivial} trivial trials")
-    return float(overhead_ms(options.trivial))
+    return float(measure("ray", options.trivial)["ms_per_trial"])
 
 
 def footnotes(options: argparse.Namespace, rows: Mapping[str, Row]) -> list[str]:

@@ -5,6 +5,7 @@ Invariant: a name leads back only to what this program has used itself; nothing 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,18 @@ _used: dict[str, Any] = {}
 
 
 def word(value: Any) -> str:
-    """A class or function as a word that is the same in every process."""
+    """A class or function as a word that is the same in every process.
+
+    Functions without a name of their own (lambdas, inner ones) are told apart by what they do.
+    """
     name = getattr(value, "__qualname__", None) or type(value).__qualname__
-    return f"{getattr(value, '__module__', '')}.{name}"
+    name = f"{getattr(value, '__module__', '')}.{name}"
+    code = getattr(value, "__code__", None)
+    if code is None or "<" not in name:
+        return name
+    cells = [cell.cell_contents for cell in value.__closure__ or ()]
+    parts = (code.co_code.hex(), code.co_consts, code.co_names, cells, value.__defaults__)
+    return f"{name}:{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def plain(value: Any) -> Any:
