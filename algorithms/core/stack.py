@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
@@ -220,26 +221,28 @@ def compiler_available() -> bool:
     return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
-def compiled(graph: Any, args: tuple[Tensor, ...]) -> Callable[..., Any]:
+def compiled(graph: GraphModule, args: tuple[Tensor, ...]) -> Callable[..., Any]:
     """The graph compiled by Inductor; the graph itself where that fails.
 
-    One process of a machine compiles at a time: the next one finds the result in the disk cache.
+    Of several processes that need the same graph one compiles: the others find it in the disk cache.
     """
     from torch._inductor import compile as inductor_compile
 
     try:
-        with _one_at_a_time(), torch.no_grad():
+        with _one_at_a_time(graph, args), torch.no_grad():
             fast = inductor_compile(graph, list(args), options=dict(INDUCTOR_OPTIONS))
             fast(*args)
     except Exception:
         logger.exception("compiling the update failed; it runs uncompiled")
-        return graph  # type: ignore[no-any-return]
+        return graph
     return fast  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    path = os.path.join(tempfile.gettempdir(), f"tunerl-compile-{os.getuid()}.lock")
+def _one_at_a_time(graph: GraphModule, args: tuple[Tensor, ...]) -> Iterator[None]:
+    shapes = [tuple(tensor.shape) for tensor in args]
+    digest = hashlib.sha256(f"{graph.code}{shapes}".encode()).hexdigest()[:16]
+    path = os.path.join(tempfile.gettempdir(), f"tunerl-{os.getuid()}-{digest}.lock")
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
