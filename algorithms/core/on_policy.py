@@ -137,7 +137,8 @@ class OnPolicyPack(AlgorithmPack):
         if batch.error:
             for row in sorted(batch.error, reverse=True):
                 self.failures[self.ids[row]] = Failure.of(batch.error[row])
-                self._drop(row)
+                with torch.inference_mode(False):  # the rows that stay will be trained
+                    self._drop(row)
         return self._observe(self.envs.obs, update=True)
 
     # -- learning -----------------------------------------------------------------------------
