@@ -224,7 +224,7 @@ def compiler_available() -> bool:
 def compiled(graph: GraphModule, args: tuple[Tensor, ...]) -> Callable[..., Any]:
     """The graph compiled by Inductor; the graph itself where that fails.
 
-    Of several processes that need the same graph one compiles: the others find it in the disk cache.
+    Of several processes that need the same graph one compiles: the others find it on disk.
     """
     from torch._inductor import compile as inductor_compile
 
