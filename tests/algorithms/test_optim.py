@@ -31,12 +31,16 @@ def test_rows_step_like_torch_adam_each_with_its_own_rate_epsilon_and_count() ->
         rows = torch.tensor([True, True, step % 2 == 0])  # the last row rests every other time
         ours = torch.where(rows[:, None], stepped, ours)
         pairs = zip(after, state, strict=True)
-        state = AdamState(*(torch.where(rows.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs))
+        state = AdamState(
+            *(torch.where(rows.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
+        )
         for row in range(3):
             if rows[row]:
                 theirs[row].grad = gradient[row].clone()
                 optimisers[row].step()
-    torch.testing.assert_close(ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6
+    )
     assert state.steps.tolist() == [50, 50, 25]
 
 
