@@ -37,7 +37,8 @@ class Totals:
 def totals(store: Store, experiment: Experiment) -> Totals:
     """The totals of a stored experiment; of its trials only those that run are read."""
     best = store.best(experiment.id)
-    done = float(sum(n for status, n in experiment.counts.items() if Status(status).finished))
+    ended = (Status.TERMINATED, Status.ERROR)  # what was canceled is not done
+    done = float(sum(n for status, n in experiment.counts.items() if Status(status) in ended))
     if experiment.counts.get(Status.RUNNING) and not experiment.status.finished:
         running = store.trials(experiment.id, status=Status.RUNNING)
         done += sum(share(trial, experiment.spec.get("stop") or {}) for trial in running)

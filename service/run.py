@@ -30,7 +30,9 @@ class StoreSource:
 
     def get(self, id: str) -> Json:
         record = self.store.get_experiment(id)
-        return schemas.Experiment.of(record, totals(self.store, record)).model_dump(mode="json")
+        return schemas.ExperimentWithSpec.of(
+            record, totals(self.store, record), spec=record.spec
+        ).model_dump(mode="json")
 
     def best(self, id: str) -> Json:
         record = self.store.get_experiment(id)
@@ -59,14 +61,27 @@ def run_here(body: Json, settings: Settings, console: Console) -> Json:
             lease = store.acquire(made.id, owner, settings.lease_seconds)
             try:
                 controller = controller_of(store, made, lease, runtime, settings)
+                console.print(
+                    f"experiment {made.id} in {settings.root}", highlight=False, markup=False
+                )
                 watching = _Watching(StoreSource(store), made.id, console)
                 with interruptible(controller), watching:
                     controller.run()
             finally:
                 store.release(lease)
+            _say_checkpoint(store, made.id, console)
             return StoreSource(store).get(made.id)
     finally:
         runtime.shutdown()
+
+
+def _say_checkpoint(store: Store, id: str, console: Console) -> None:
+    """Where the best agent is, and what to do with it."""
+    best = store.best(id)
+    saved = store.checkpoints(id, best.number) if best is not None else []
+    if saved:
+        console.print(f"checkpoint: {saved[-1].uri}", soft_wrap=True, highlight=False, markup=False)
+        console.print("play with it: tunerl evaluate CHECKPOINT", highlight=False)
 
 
 class _Watching:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -41,12 +40,10 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def brief_config(config: Json, hidden: Iterable[str] = ("env", "env_config", "model")) -> str:
-    """``lr=0.001 gamma=0.99``: the configuration in one line, without what is large."""
-    leave_out = set(hidden)
-    return " ".join(
-        f"{name}={cell(value)}" for name, value in config.items() if name not in leave_out
-    )
+def brief_config(config: Json, param_space: Json) -> str:
+    """``lr=0.001 gamma=0.99``: of a configuration what was searched, in one line."""
+    drawn = Space(from_json(param_space)).drawn(dict(config))
+    return " ".join(f"{name}={cell(value)}" for name, value in drawn.items())
 
 
 def cell(value: Any) -> str:
@@ -113,8 +110,7 @@ def results(items: Iterable[Json], searched: Iterable[str], metric: str | None) 
 
 def searched(param_space: Json) -> list[str]:
     """Paths, such as ``model/fcnet_hiddens``, of what a search space (as JSON) leaves open."""
-    names = Space(from_json(param_space)).domains
-    return list(dict.fromkeys(re.sub(r"\[\d+\]", "", name) for name in names))
+    return Space(from_json(param_space)).searched
 
 
 def _at(config: Json, path: str) -> Any:

@@ -68,6 +68,12 @@ class View:
         return self.finished or (paused and self.experiment["request"] is None)
 
     @property
+    def best_config(self) -> str:
+        """What of the best trial's configuration was searched, in one line."""
+        assert self.best is not None
+        return brief_config(self.best["config"], self.experiment["spec"]["param_space"])
+
+    @property
     def elapsed(self) -> float:
         """Seconds since a worker took the experiment."""
         started, ended = self.experiment["started_at"], self.experiment["ended_at"]
@@ -184,7 +190,7 @@ def frame(view: View) -> RenderableType:
         metric = experiment["metric"] or "objective"
         found = f"{_value(view.best)} {metric}, trial {view.best['number']}"
         body.add_row(Text("best", style="dim"), Text(found, style="bold"))
-        body.add_row("", Text(brief_config(view.best["config"])))
+        body.add_row("", Text(view.best_config))
     if experiment["reason"]:
         body.add_row(Text("reason", style="dim"), Text(experiment["reason"]))
     return Group(head, body)
@@ -200,7 +206,7 @@ def ending(view: View, source: Source) -> list[Text]:
     said.append(Text(f"{took}: {quantity(experiment['steps'])} env steps"))
     if view.best is not None:
         said.append(Text(f"best: trial {view.best['number']} with {_value(view.best)}"))
-        said.append(Text(f"  {brief_config(view.best['config'])}"))
+        said.append(Text(f"  {view.best_config}"))
     if experiment["reason"]:
         said.append(Text(f"reason: {experiment['reason']}", style="yellow"))
     failed = experiment["counts"].get("ERROR", 0)

@@ -124,9 +124,19 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {_hint(name)}")
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
+
+
+def _hint(name: str) -> str:
+    if name == "run":
+        return "use Tuner(trainable, param_space=config, ...).fit()"
+    if name in ("tune", "train"):
+        return f"its names are here: import tunerl as {name}"
+    from tunerl.errors import nearest
+
+    return nearest(name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -95,7 +95,8 @@ def checked(
         _collect(lambda: _searcher(spec, custom, space), problems)
         if trainable is not None:
             problems += _configurations(spec, trainable, space)
-    _collect(lambda: _scheduler(spec, custom), problems)
+    if trainable is not None or spec.metric is not None:  # else nobody knows its metric yet
+        _collect(lambda: _scheduler(spec, custom), problems)
     if problems:
         unique = {(problem.path, problem.message): problem for problem in problems}
         raise InvalidSpec(list(unique.values()))

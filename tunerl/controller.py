@@ -291,4 +291,4 @@ class Controller:
 
     def view(self) -> View:
         """What a person sees of the experiment now."""
-        return view_of(self.spec, self._ledger, self.parts.searcher.total, self._outcome)
+        return view_of(self.spec, self._ledger, self.parts, self._outcome)

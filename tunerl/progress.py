@@ -150,8 +150,8 @@ def amount(value: float | None) -> str:
 
 
 def short(config: Mapping[str, Any]) -> str:
-    """A configuration in one line, numbers and words only."""
-    shown = {name: value for name, value in config.items() if isinstance(value, int | float | str)}
+    """A configuration in one line, without what is nested in it."""
+    shown = {name: value for name, value in config.items() if not isinstance(value, Mapping)}
     return " ".join(
         f"{name}={amount(value) if isinstance(value, float) else value}"
         for name, value in shown.items()

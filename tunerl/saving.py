@@ -64,7 +64,10 @@ class Saver:
         self._kept: dict[int, list[CheckpointRecord]] = {}
 
     def restore(self, records: Iterable[CheckpointRecord]) -> None:
-        """Take up what the store knows; by trial and iteration."""
+        """Take up what the store knows; by trial and iteration. Raises `CheckpointError` where
+        nothing can be written: before anything was trained in vain."""
+        if self.at_end or self._spec.frequency:
+            checkpoints.prepare(self._root)
         for record in records:
             self._kept.setdefault(record.trial, []).append(record)
             run = self._ledger.trials[record.trial]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tunerl.errors import InvalidSpec, MetricError, Problem
+from tunerl.errors import InvalidSpec, MetricError, Problem, TrainableError
 from tunerl.metrics import nearest_metric
 
 Rule = Callable[[str, dict[str, Any]], bool]
@@ -39,12 +39,20 @@ class StopRules:
         return list(self._limits)
 
     def reached(self, trial: int, metrics: Mapping[str, Any]) -> bool:
-        """Whether the trial stops at this result. To be asked once a result."""
+        """Whether the trial stops at this result. To be asked once a result.
+
+        Raises `TrainableError` for what the function raises."""
         if any(_at_least(metrics.get(name), limit) for name, limit in self._limits.items()):
             return True
         if self._custom is None:
             return False
-        return bool(self._custom(f"{trial:05d}", {**metrics, "trial_id": f"{trial:05d}"}))
+        try:
+            return bool(self._custom(f"{trial:05d}", {**metrics, "trial_id": f"{trial:05d}"}))
+        except Exception as error:
+            raise TrainableError(
+                f"the stop function raised {type(error).__name__}: {error} at a result of trial "
+                f"{trial}; it is called with the trial's id and the result, a flat dict"
+            ) from error
 
     def all_stopped(self) -> bool:
         """Whether the rule says that no trial needs to go on."""

@@ -11,7 +11,7 @@ from tunerl.trial import Config, Status
 
 if TYPE_CHECKING:
     from tunerl.controller import Outcome
-    from tunerl.spec import ExperimentSpec
+    from tunerl.spec import ExperimentSpec, Parts
 
 STEPS = "num_env_steps_sampled_lifetime"
 
@@ -63,13 +63,11 @@ class NoProgress(Progress):
     """Shows nothing."""
 
 
-def view_of(
-    spec: ExperimentSpec, ledger: Ledger, total: int | None, outcome: Outcome | None
-) -> View:
+def view_of(spec: ExperimentSpec, ledger: Ledger, parts: Parts, outcome: Outcome | None) -> View:
     """The view of a controller's memory."""
-    best = ledger.best
+    best, drawn = ledger.best, parts.space.drawn
     rows = [
-        Row(run.number, run.iteration, _number(run.last.get(spec.metric or "")), run.config)
+        Row(run.number, run.iteration, _number(run.last.get(spec.metric or "")), drawn(run.config))
         for run in sorted(ledger.of[Status.RUNNING].values(), key=lambda run: run.number)
     ]
     return View(
@@ -78,11 +76,11 @@ def view_of(
         metric=spec.metric,
         mode=spec.mode,
         counts={str(status): len(runs) for status, runs in ledger.of.items() if runs},
-        total=total,
+        total=parts.searcher.total,
         results=ledger.results,
         steps=ledger.steps,
         best=best,
-        best_config=ledger.trials[best[1]].config if best else {},
+        best_config=drawn(ledger.trials[best[1]].config) if best else {},
         running=rows,
         status=str(outcome.status) if outcome else "RUNNING",
         reason=outcome.reason if outcome else None,

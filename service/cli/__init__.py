@@ -1,4 +1,5 @@
-"""The command line. `main` is the entry point: an error of ours is one line and a non-zero exit."""
+"""The command line; `main` is the entry point. An error of ours is told in a line for each problem,
+and the exit code is not zero."""
 
 from __future__ import annotations
 
@@ -24,12 +25,18 @@ for module in (processes, remote):
 
 def main() -> None:
     """Run the command line; exits with 0, 1 (refused or failed), 2 (misused) or 130 (Ctrl-C)."""
-    from tunerl.errors import TuneRLError
+    from tunerl.errors import InvalidInput, TuneRLError
 
     try:
         app()
     except TuneRLError as error:
-        print(f"tunerl: {error}", file=sys.stderr)
+        problems = error.problems if isinstance(error, InvalidInput) else []
+        if len(problems) > 1:
+            print(f"tunerl: {len(problems)} problems", file=sys.stderr)
+            for problem in problems:
+                print(f"  {problem}", file=sys.stderr)
+        else:
+            print(f"tunerl: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -28,6 +28,7 @@ def experiment(**more: Any) -> Json:
         "started_at": "2026-01-01T00:00:00Z",
         "ended_at": None,
         "best": None,
+        "spec": {"param_space": {"lr": {"loguniform": [1e-4, 1e-2]}, "env": "x"}},
         **more,
     }
 

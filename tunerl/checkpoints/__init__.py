@@ -4,7 +4,7 @@ Invariant: a checkpoint is there as a whole with the bytes that were written, or
 Layout: ``<storage>/<experiment>/<trial:05d>/checkpoint_<iteration:06d>/<replica>/``.
 """
 
-from tunerl.checkpoints.files import Saved, delete, load, save, verify
+from tunerl.checkpoints.files import Saved, delete, load, prepare, save, verify
 from tunerl.checkpoints.layout import (
     iteration_uri,
     latest_good,
@@ -24,6 +24,7 @@ __all__ = [
     "latest_good",
     "list_iterations",
     "load",
+    "prepare",
     "replica_uri",
     "save",
     "trial_uri",

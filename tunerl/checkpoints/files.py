@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tunerl import codec
 from tunerl.checkpoints.places import MANIFEST, Place, place
-from tunerl.errors import CheckpointError, CorruptCheckpoint, InvalidInput
+from tunerl.errors import CheckpointError, CorruptCheckpoint, InvalidInput, StorageFull
 from tunerl.trainable import State
 
 ARRAYS, VALUES = "state.safetensors", "state.json"
@@ -59,6 +59,19 @@ def load(uri: str) -> tuple[State, dict[str, Any]]:
 def verify(uri: str) -> Saved:
     """Read every byte and check it. Raises `CorruptCheckpoint` naming the file at fault."""
     return _saved(_checked(place(uri)))
+
+
+def prepare(uri: str) -> None:
+    """Make the directory in which checkpoints will be written. Raises `CheckpointError`."""
+    try:
+        place(uri).prepare()
+    except StorageFull:
+        return  # there may be room when the first one is written
+    except CheckpointError as error:
+        why = error.__cause__ or error
+        raise CheckpointError(
+            f"checkpoints cannot be written to {uri}: {why}; give another storage_path"
+        ) from error
 
 
 def delete(uri: str) -> None:

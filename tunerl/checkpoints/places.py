@@ -51,6 +51,10 @@ class Place(ABC):
         """Remove the folder with all in it; one that is not there is no error."""
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Make the directory, if it is not there. Raises `CheckpointError`, `StorageFull`."""
+
+    @abstractmethod
     def sub(self, name: str) -> Place:
         """The folder `name` in this one."""
 
@@ -116,6 +120,12 @@ class Local(Place):
         except OSError as error:
             raise CheckpointError(f"cannot delete {self.path}: {error}") from error
         self._sweep()
+
+    def prepare(self) -> None:
+        with _refusals(self.uri):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(f"{self.path} is not writable")
 
     def sub(self, name: str) -> Local:
         return Local(self.path / name)
@@ -183,6 +193,10 @@ class Remote(Place):
     def delete(self) -> None:
         with _refusals(self.uri):
             self._remove()
+
+    def prepare(self) -> None:
+        with _refusals(self.uri):
+            self.fs.makedirs(self.path, exist_ok=True)
 
     def sub(self, name: str) -> Remote:
         return Remote(f"{self.uri}/{name}", self.fs, f"{self.path}/{name}")

@@ -112,9 +112,7 @@ class AsyncHyperBandScheduler(Scheduler):
         super().setup(metric, mode, seed)
         if not self.metric:
             raise InvalidSpec(
-                Problem(
-                    "metric", "ASHA compares trials by a metric; give one in TuneConfig(metric=...)"
-                )
+                Problem("metric", "is missing; ASHA compares trials by a metric, so name one")
             )
         if self.mode not in ("min", "max"):
             given = "none given" if self.mode is None else f"{self.mode!r} given"

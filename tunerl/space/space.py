@@ -5,7 +5,9 @@ Invariant: sampling is a pure function of the generator it is given (and of the 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -50,6 +52,19 @@ class Space:
     def domains(self) -> dict[str, Domain]:
         """All domains by name: ``a/b``, and ``a[1]/b`` for what option 1 of choice `a` holds."""
         return dict(trees.domains(self.tree))
+
+    @property
+    def searched(self) -> list[str]:
+        """Paths, such as ``model/fcnet_hiddens``, of what may differ between configurations."""
+        return list(dict.fromkeys(re.sub(r"\[\d+\]", "", name) for name in self.domains))
+
+    def drawn(self, config: Config) -> Config:
+        """Of a configuration only what was searched, flat, without what its choices left out."""
+        found: Config = {}
+        for path in self.searched:
+            with contextlib.suppress(LookupError):
+                found[path] = look_up(config, path)
+        return found
 
     @property
     def constant(self) -> bool:
