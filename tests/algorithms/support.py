@@ -81,7 +81,7 @@ def likeliest(pack: OnPolicyPack, observations: Iterable[Any]) -> np.ndarray[Any
     return pack.distribution.mode(inputs).numpy()
 
 
-class Probe(gymnasium.Env[Any, Any]):
+class Probe(gymnasium.Env[Any, Any]):  # type: ignore[misc]
     """Episodes of one step, observation 0, reward 1; the others bend one thing."""
 
     observation_space: spaces.Space[Any] = spaces.Box(-1.0, 1.0, (1,))

@@ -138,7 +138,7 @@ def test_without_a_critic_the_returns_take_the_place_of_advantages() -> None:
 
 def test_samples_of_no_weight_change_nothing() -> None:
     batch = {"actions": [0, 1], "advantages": [1.0, -2.0], "targets": [1.0, 2.0]}
-    hp = {"normalize_advantages": 1.0, "vf_loss_coeff": 0.5, "entropy_coeff": 0.1}
+    hp: dict[str, Any] = {"normalize_advantages": 1.0, "vf_loss_coeff": 0.5, "entropy_coeff": 0.1}
     total, found = loss(logits(0.6, 0.3), [0.5, 0.6], batch, **hp)
     more = {
         "actions": [0, 1, 1],

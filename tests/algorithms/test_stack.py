@@ -130,7 +130,7 @@ def test_an_update_of_a_row_is_torch_clip_and_adam() -> None:
         target = torch.randn(9, ODD[0], generator=generator)[6]
         loss = torch.linspace(0.5, 1.5, 9)[6] * ((network(obs).squeeze(-1) - target) ** 2).mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         limit = float(torch.linspace(0.1, 2.0, 9)[6])
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
         optimiser.step()

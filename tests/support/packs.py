@@ -49,7 +49,7 @@ class Case:
 def timeless(outcome: Metrics | Failure) -> Metrics:
     """Metrics without what depends on the clock. Fails the test for a `Failure`."""
     assert not isinstance(outcome, Failure), outcome.traceback
-    clocks = ("time", "per_second", "throughput")
+    clocks = ("time_", "per_second", "throughput")
     return {k: v for k, v in outcome.items() if not any(word in k for word in clocks)}
 
 
@@ -168,6 +168,15 @@ class CrowdSpec(registry.AuthorSpec):
 
 
 _WALK = {"size": 1.0, "start": 2}
+_PPO = {
+    "env": "CartPole-v1",
+    "train_batch_size": 128,
+    "minibatch_size": 64,
+    "num_envs_per_env_runner": 2,
+    "num_epochs": 2,
+    "model": {"fcnet_hiddens": [8]},
+    "max_pack_size": 4,
+}
 
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
@@ -175,4 +184,5 @@ CASES = [
     Case("files", FileWalk, _WALK, {"size": 3.0, "start": 2}, {"size": "1"}),
     Case("crowd", CrowdSpec(), _WALK, {"size": 3.0, "start": 2}, {"start": 0.5}),
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
+    Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
 ]
