@@ -65,9 +65,10 @@ class Proposer:
         limits = (self._spec.max_concurrent_trials, self._parts.searcher.max_concurrent)
         if any(limit is not None and unfinished >= limit for limit in limits):
             return False
-        if not self._ledger.trials:
+        made = reversed(self._ledger.trials.values())
+        latest = next((run for run in made if run.resources), None)
+        if latest is None:  # what was refused, or finished before a restart, tells nothing
             return True
-        latest = self._ledger.trials[len(self._ledger.trials) - 1]
         room = max(1, self._fleet.slots(latest) * latest.capacity // self._spec.num_seeds)
         ahead = isinstance(self._parts.searcher, BasicVariantGenerator)
         return len(pending) < room if ahead else unfinished < room
