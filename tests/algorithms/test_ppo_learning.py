@@ -111,8 +111,6 @@ PENDULUM = {
     "minibatch_size": 64,
     "gamma": 0.9,
     "lr": 1e-3,
-    "observation_filter": "MeanStdFilter",
-    "normalize_rewards": True,
 }
 ACROBOT = {
     "env": "Acrobot-v1",
