@@ -1,7 +1,7 @@
 """Networks of one agent: plain torch modules, which a pack lifts over its members.
 
 A policy network maps encoded observations `[B, D]` to ``(dist_inputs [B, A], value [B])``. It may
-offer `policy(obs)` and `value(obs)` to spare the half that is not needed.
+offer methods `policy(obs)` and `value(obs)` to spare the half that is not needed.
 """
 
 from __future__ import annotations

@@ -49,8 +49,11 @@ class OnPolicyPack(AlgorithmPack):
         self.noise: NDArray[np.float32] | None = None
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
-        """The network's `policy` or `value`; of a network without it, that part of its forward."""
-        if hasattr(self.network, name):
+        """The network's method `policy` or `value`; without it, that part of its forward.
+
+        A layer that goes by such a name is no method: it does not take observations.
+        """
+        if hasattr(type(self.network), name):
             return caller(self.network, name)
         whole = caller(self.network)
         return lambda parameters, obs: whole(parameters, obs)[index]

@@ -1,0 +1,436 @@
+"""What a first user does, in the way the documents say it: on a real Ray where that matters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from ray import tune as raytune
+from torch import nn
+
+import tunerl
+import tunerl as tune
+from algorithms import PPO, Algorithm, PPOConfig, register_env, register_model
+from tunerl import (
+    ASHAScheduler,
+    OptunaSearch,
+    RunConfig,
+    TuneConfig,
+    Tuner,
+    choice,
+    grid_search,
+    loguniform,
+    registry,
+)
+from tunerl.author import Trainable
+from tunerl.errors import (
+    CheckpointError,
+    InvalidConfig,
+    InvalidInput,
+    InvalidSpec,
+    NotFound,
+    TrainableError,
+    TuneRLError,
+)
+from tunerl.runtime.ray import RayRuntime
+
+SMALL: dict[str, Any] = {"train_batch_size": 256, "minibatch_size": 128, "num_epochs": 2}
+BASE: dict[str, Any] = {"env": "CartPole-v1", **SMALL, "torch_compile_learner": False}
+RETURN = "env_runners/episode_return_mean"
+
+
+def here(**more: Any) -> RunConfig:
+    """One iteration in this process, quietly."""
+    return RunConfig(
+        **{"runtime": "local", "verbose": 0, "stop": {"training_iteration": 1}, **more}
+    )
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten."""
+    for name in ("_environments", "_shared", "_trainables"):
+        monkeypatch.setattr(registry, name, {})
+
+
+# -- spaces and searchers ----------------------------------------------------------------------
+
+
+def test_ray_tunes_domains_in_a_config_and_in_a_dict() -> None:
+    config = (
+        PPOConfig()
+        .environment("CartPole-v1")
+        .training(
+            lr=raytune.loguniform(1e-4, 1e-2), clip_param=raytune.grid_search([0.1, 0.2]), **SMALL
+        )
+    )
+    grid = Tuner("PPO", param_space=config, run_config=here()).fit()
+    assert [result.config["clip_param"] for result in grid] == [0.1, 0.2]
+    assert all(1e-4 <= result.config["lr"] <= 1e-2 for result in grid)
+
+    space = BASE | {
+        "lr": raytune.choice([1e-3, 1e-4]),
+        "gamma": raytune.sample_from(lambda spec: 0.9 + spec.config.lr),
+        "model": {"fcnet_hiddens": raytune.choice([[16], [16, 16]])},
+    }
+    (result,) = Tuner(PPO, param_space=space, run_config=here()).fit()
+    assert result.config["gamma"] == pytest.approx(0.9 + result.config["lr"])
+
+
+def test_a_program_of_ray_tune_runs_with_another_import() -> None:
+    config = (
+        PPOConfig()
+        # Set the config object's env.
+        .environment(env="CartPole-v1")
+        # Update the config object's training parameters.
+        .training(lr=0.001, clip_param=0.2, train_batch_size=256)
+    )
+    grid = tune.Tuner(
+        "PPO",
+        run_config=tune.RunConfig(stop={"training_iteration": 1}, runtime="local"),
+        param_space=config,
+    ).fit()
+    assert grid[0].metrics["env_runners"]["episode_return_mean"] > 0
+
+
+def test_a_plain_dict_of_rllib_of_old() -> None:
+    old = {
+        "env": "CartPole-v1",
+        "framework": "torch",
+        "num_workers": 1,
+        "num_gpus": 0,
+        "lr": raytune.grid_search([1e-3]),
+        "train_batch_size": 256,
+        "sgd_minibatch_size": 64,
+        "num_sgd_iter": 2,
+        "model": {"fcnet_hiddens": [16], "use_lstm": False},
+    }
+    assert len(Tuner("PPO", param_space=old, run_config=here()).fit()) == 1
+    with pytest.raises(InvalidSpec) as caught:
+        Tuner("PPO", param_space=old | {"num_gpus": 1, "model": {"use_lstm": True}, "gama": 1})
+    paths = {problem.path for problem in caught.value.problems}
+    assert paths == {"param_space.num_gpus", "param_space.model.use_lstm", "param_space.gama"}
+
+
+def test_optuna_in_a_conditional_space() -> None:
+    deep = {"fcnet_hiddens": [16, 16], "fcnet_activation": choice(["relu", "tanh"])}
+    space = BASE | {
+        "lr": loguniform(1e-4, 1e-2),
+        "model": choice([{"fcnet_hiddens": [16]}, deep]),
+    }
+    search = OptunaSearch(points_to_evaluate=[{"lr": 0.003}])
+    tuning = TuneConfig(num_samples=4, search_alg=search)
+    grid = Tuner("PPO", param_space=space, tune_config=tuning, run_config=here()).fit()
+    assert grid[0].config["lr"] == 0.003
+    for result in grid:
+        model = result.config["model"]
+        assert ("fcnet_activation" in model) == (len(model["fcnet_hiddens"]) == 2)
+
+
+def test_promotions_of_asha_on_ppo() -> None:
+    asha = ASHAScheduler(max_t=4, grace_period=1, reduction_factor=2, variant="promotion")
+    tuning = TuneConfig(num_samples=4, num_seeds=2, scheduler=asha)
+    space = BASE | {"lr": loguniform(1e-4, 1e-2)}
+    grid = Tuner("PPO", param_space=space, tune_config=tuning, run_config=here(stop=None)).fit()
+    trained = sorted(result.metrics["training_iteration"] for result in grid)
+    assert trained == [1, 1, 2, 4]
+
+
+# -- names and classes on Ray ------------------------------------------------------------------
+
+
+def walk_class() -> type[gymnasium.Env[Any, Any]]:
+    """An environment that, like one in a program, no other process can import."""
+
+    class Walk(gymnasium.Env[Any, Any]):
+        def __init__(self, config: Any = None, goal: int = 5, render_mode: Any = None) -> None:
+            self.goal = (config or {}).get("goal", goal)
+            self.observation_space = gymnasium.spaces.Box(-10, 10, (1,), np.float32)
+            self.action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            self.x = self.time = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            self.x += 2 * int(action) - 1
+            self.time += 1
+            obs = np.clip(np.array([self.x], np.float32), -10, 10)
+            done = self.x >= self.goal
+            return obs, float(done), done, self.time > 20, {}
+
+    Walk.__module__ = "__main__"  # pickled by value, as the class of a script
+    return Walk
+
+
+def net_class() -> type[nn.Module]:
+    class Net(nn.Module):  # its layers go by the names of the methods that a network may offer
+        def __init__(self, inputs: int, outputs: int, width: int = 8) -> None:
+            super().__init__()
+            self.body = nn.Linear(inputs, width)
+            self.policy, self.value = nn.Linear(width, outputs), nn.Linear(width, 1)
+
+        def forward(self, obs: torch.Tensor) -> Any:
+            hidden = torch.tanh(self.body(obs))
+            return self.policy(hidden), self.value(hidden).squeeze(-1)
+
+    Net.__module__ = "__main__"
+    return Net
+
+
+@pytest.fixture
+def walk() -> Iterator[type]:
+    made = walk_class()
+    register_env("walk", made)
+    register_model("net", net_class())
+    gymnasium.register("UserWalk-v0", entry_point=made)
+    yield made
+    del gymnasium.registry["UserWalk-v0"]
+
+
+@pytest.mark.parametrize(
+    ("env", "model"),
+    [("walk", "net"), ("UserWalk-v0", None), ("a class", "a class")],
+)
+def test_what_a_script_defines_reaches_the_workers_and_its_checkpoint(
+    env: str, model: str | None, walk: type, ray_runtime: RayRuntime
+) -> None:
+    custom = net_class() if model == "a class" else model
+    config = PPOConfig().environment(walk if env == "a class" else env).training(**SMALL)
+    if custom is not None:
+        settings = {"custom_model": custom, "custom_model_config": {"width": choice([4, 6])}}
+        config.training(model=settings)
+    run = RunConfig(verbose=0, stop={"training_iteration": 1}, runtime=ray_runtime)
+    grid = Tuner("PPO", param_space=config, run_config=run).fit()
+    assert not grid.errors
+    with Algorithm.from_checkpoint(grid[0].checkpoint) as agent:
+        agent.train()
+        assert agent.compute_single_action(np.zeros(1, np.float32)) in (0, 1)
+
+
+def test_a_model_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="give a torch module's class"):
+        register_model("net", 3)  # type: ignore[arg-type]
+    register_model("network", net_class())
+    with pytest.raises(InvalidConfig, match="did you mean 'network'"):
+        PPOConfig().training(model={"custom_model": "netwrok"})
+
+
+# -- interruptions -----------------------------------------------------------------------------
+
+SCRIPT = """
+import json, sys
+from algorithms import PPOConfig
+from tunerl import RunConfig, TuneConfig, Tuner, loguniform
+
+run = RunConfig(name="cut", stop={"training_iteration": 12}, runtime="local", verbose=2)
+if sys.argv[1] == "restore":
+    grid = Tuner.restore("cut", "PPO", run_config=run).fit()
+else:
+    config = PPOConfig().environment("CartPole-v1").training(
+        lr=loguniform(1e-4, 1e-2), train_batch_size=256, minibatch_size=64)
+    grid = Tuner("PPO", param_space=config, tune_config=TuneConfig(num_samples=3),
+                 run_config=run).fit()
+print(json.dumps([grid.status, [[r.config["lr"], r.metrics.get("env_runners/episode_return_mean"),
+                                r.metrics.get("training_iteration")] for r in grid]]))
+"""
+
+
+def script(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env=os.environ | {"TUNERL_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_and_restore_give_what_an_undisturbed_run_gives(tmp_path: Path) -> None:
+    whole = script(tmp_path / "whole", "run")
+    cut = script(tmp_path / "cut", "run")
+    assert cut.stderr is not None
+    for line in cut.stderr:
+        if " steps" in line:
+            break
+    cut.send_signal(signal.SIGINT)
+    out, err = cut.communicate(timeout=60)
+    status, rows = json.loads(out)
+    assert status == "PAUSED"
+    assert any(row[2] != 12 for row in rows)
+    assert "go on with Tuner.restore(" in err
+    restored = script(tmp_path / "cut", "restore")
+    assert json.loads(restored.communicate(timeout=60)[0]) == json.loads(
+        whole.communicate(timeout=60)[0]
+    )
+
+
+def test_restoring_what_is_finished_changes_nothing(ray_runtime: RayRuntime) -> None:
+    def score(config: dict[str, Any]) -> dict[str, Any]:
+        return {"score": config["x"]}
+
+    run = RunConfig(name="done", verbose=0, runtime=ray_runtime)
+    tuning = TuneConfig(metric="score", mode="max")
+    space = {"x": grid_search([1, 2])}
+    first = Tuner(score, param_space=space, tune_config=tuning, run_config=run).fit()
+    again = Tuner.restore("done", score, run_config=run).fit()
+    assert again.status == first.status == "COMPLETED"
+    assert [result.metrics for result in again] == [result.metrics for result in first]
+
+
+def test_failed_trials_go_on_or_start_over(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+
+    class Fragile(Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            self.steps: list[int] = []
+
+        def step(self) -> dict[str, Any]:
+            if len(self.steps) == 2 and not flag.exists():
+                raise RuntimeError("not mended")
+            self.steps.append(len(self.steps))
+            return {"steps": len(self.steps), "from_start": self.iteration == len(self.steps) - 1}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+            return {"steps": self.steps}
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            self.steps = checkpoint["steps"]
+
+    saving = tunerl.CheckpointConfig(checkpoint_frequency=1)
+    run = here(name="fragile", stop={"training_iteration": 4}, checkpoint_config=saving)
+    first = Tuner(Fragile, run_config=run).fit()
+    assert "not mended" in str(first.errors[0])
+    assert first[0].metrics["steps"] == 2
+    assert Tuner.restore("fragile", Fragile, run_config=run).fit().num_errors == 1
+    flag.touch()
+    mended = Tuner.restore("fragile", Fragile, resume_errored=True, run_config=run).fit()
+    assert mended[0].metrics["steps"] == 4
+    with pytest.raises(InvalidInput, match="exclude each other"):
+        Tuner.restore("fragile", Fragile, resume_errored=True, restart_errored=True)
+
+
+# -- bad input ---------------------------------------------------------------------------------
+
+
+def space_env(observation: Any, action: Any) -> Callable[[Any], Any]:
+    class Odd(gymnasium.Env[Any, Any]):
+        observation_space, action_space = observation, action
+
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            return self.observation_space.sample(), {}
+
+    return lambda config: Odd()
+
+
+BOX, TEXT = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Text(3)
+UNBOUNDED = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gama": 0.9}, "param_space.gama: .*did you mean 'gamma'"),
+        ({"lr": -1.0}, "param_space.lr: .*out of range"),
+        ({"gamma": "high"}, "param_space.gamma: .*without quotes"),
+        ({"env": "CartPol-v1"}, "param_space.env: .*did you mean 'CartPole-v1'"),
+        ({"env": None}, "param_space.env: missing"),
+        ({"model": {"fcnet_hidens": [3]}}, "model.fcnet_hidens: .*'fcnet_hiddens'"),
+        ({"lr": grid_search([])}, "at least one value"),
+        ({"env": space_env(BOX, TEXT)}, "param_space.env: the action space Text cannot"),
+        ({"env": space_env(TEXT, BOX)}, "param_space.env: the observation space Text cannot"),
+        ({"env": space_env(BOX, UNBOUNDED)}, "param_space.env: .*finite bounds"),
+    ],
+)
+def test_a_wrong_space_is_refused_with_its_path(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSpec, match=message):
+        Tuner("PPO", param_space=BASE | given)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "message"),
+    [
+        ({"metric": "score"}, "mode: is missing"),
+        ({"metric": "score", "mode": "maximum"}, "allowed: 'min', 'max'"),
+        ({"num_samples": 0}, "num_samples: 0 given"),
+        ({"scheduler": "ahsa"}, "did you mean 'asha'"),
+        ({"search_alg": "optune"}, "did you mean 'optuna'"),
+    ],
+)
+def test_a_wrong_tune_config_is_refused(tuning: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSpec, match=message):
+        Tuner("PPO", param_space=BASE, tune_config=TuneConfig(**tuning))
+
+
+def test_where_nothing_can_be_written_nothing_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = here(storage_path=tmp_path / "file")
+    tuner = Tuner("PPO", param_space=BASE, run_config=run)
+    with pytest.raises(CheckpointError, match="give another storage_path"):
+        tuner.fit()
+    assert len(tuner.get_results()) == 0
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        ({"training_iteratoin": 1}, "did you mean 'training_iteration'"),
+        (lambda trial, result: result["nothing"] > 3, "the stop function raised KeyError"),
+    ],
+)
+def test_stop_rules_that_cannot_work(stop: Any, message: str) -> None:
+    with pytest.raises(TuneRLError, match=message):
+        Tuner("PPO", param_space=BASE, run_config=here(stop=stop)).fit()
+
+
+def test_resources_that_nobody_has(ray_runtime: RayRuntime) -> None:
+    def score(config: dict[str, Any]) -> dict[str, Any]:
+        return {"score": 1}
+
+    greedy = tunerl.with_resources(score, {"GPU": 100})
+    with pytest.raises(InvalidSpec, match="the nodes offer"):
+        Tuner(greedy, run_config=RunConfig(verbose=0, runtime=ray_runtime)).fit()
+
+
+def test_a_setup_that_raises_is_in_the_result() -> None:
+    class Broken(Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            raise ValueError("no data here")
+
+    grid = Tuner(Broken, run_config=here()).fit()
+    assert grid.status == "ERROR"
+    assert isinstance(grid.errors[0], TrainableError)
+    assert "ValueError: no data here" in str(grid.errors[0])
+    assert "no data here" in str(grid.reason)
+
+
+def test_nan_never_wins() -> None:
+    def loss(config: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": float("nan") if config["x"] == 1 else config["x"]}
+
+    tuning = TuneConfig(metric="loss", mode="min")
+    space = {"x": grid_search([1, 3, 2])}
+    grid = Tuner(loss, param_space=space, tune_config=tuning, run_config=here()).fit()
+    assert grid.get_best_result().config["x"] == 2
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="did you mean 'Tuner'"):
+        tunerl.Tunre  # noqa: B018
+    with pytest.raises(AttributeError, match="import tunerl as tune"):
+        tunerl.tune  # noqa: B018
+    with pytest.raises(AttributeError, match="Tuner"):
+        tunerl.run  # noqa: B018
+    with pytest.raises(NotFound, match="did you mean 'PPO'"):
+        Tuner("PPOO")
