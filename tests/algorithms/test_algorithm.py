@@ -434,11 +434,15 @@ def test_a_checkpoint_of_an_authors_trainable_is_no_algorithm(tmp_path: Path) ->
         Algorithm.from_checkpoint(tmp_path / "c")
 
 
-def test_classes_in_a_configuration_are_given_again(tmp_path: Path) -> None:
+def test_classes_in_a_configuration_are_found_again_or_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = PPOConfig.from_dict(TINY).environment(env=Parts).rl_module(module_class=Network)
     with config.build_algo() as algorithm:
         assert algorithm.train()["config"]["env"] == f"{__name__}.Parts"
         path = algorithm.save(tmp_path)
+        Algorithm.from_checkpoint(path).stop()  # this program has used them
+        monkeypatch.setattr("algorithms.core.names._used", {})  # as in another program
         with pytest.raises(CheckpointError, match=r"give other settings: config=\{"):
             Algorithm.from_checkpoint(path)
         given = {"env": Parts, "model": {"fcnet_hiddens": [8], "custom_model": Network}}
