@@ -201,6 +201,19 @@ def test_idle_workers_make_room_for_a_larger_one(ray_runtime: RayRuntime) -> Non
     assert outcome(ray_runtime, "r", join(A), Step()).results[A]["threads"] == ["2", "2"]
 
 
+def test_a_pack_too_many_gets_the_place_of_the_first_that_closes(ray_runtime: RayRuntime) -> None:
+    for pack in ("p", "q"):
+        ray_runtime.open(pack, trainable(Probe), {})
+        pid(ray_runtime, pack)
+    ray_runtime.open("r", trainable(Probe), {})
+    ray_runtime.advance("r", [join(A), Step()])
+    assert ray_runtime.wait(0.0) == []
+    ray_runtime.close("p")
+    (found,) = ray_runtime.wait(DEADLINE_S)
+    assert isinstance(found, Report)
+    assert found.pack == "r"
+
+
 def test_closing_a_busy_pack_does_not_wait_for_it(ray_runtime: RayRuntime) -> None:
     def forever(config: dict[str, Any]) -> None:
         threading.Event().wait()

@@ -95,10 +95,11 @@ class Worker:
 
 @dataclass
 class _Seat:
-    """An actor and the resources it occupies."""
+    """An actor and the resources it occupies. `up`: it has reported once, so it has its place."""
 
     actor: Any
     key: Key
+    up: bool = False
 
 
 class RayRuntime(Runtime):
@@ -169,9 +170,7 @@ class RayRuntime(Runtime):
         if seat is not None:
             self._idle.remove(seat)
         else:
-            for other in self._idle:  # they hold what the new one needs
-                self._kill(other)
-            self._idle.clear()
+            self._dismiss()  # they hold what the new one needs
             seat = self._start(key, payload)
         try:
             seat.actor.open.remote(pack, payload, config)
@@ -203,8 +202,10 @@ class RayRuntime(Runtime):
         pack = self._flights[reference]
         try:
             report: Report | Lost = self._ray.get(reference)
+            self._seats[pack].up = True
         except Exception as error:  # actor, node or memory gone
             self._kill(self._seats.pop(pack))
+            self._dismiss()  # they may have been on the same node
             report = Lost(pack, f"{type(error).__name__}: {error}".strip())
         del self._flights[reference]
         return report
@@ -217,8 +218,11 @@ class RayRuntime(Runtime):
             del self._flights[reference]
             self._kill(seat)  # it is busy, nobody knows for how long
             return
-        seat.actor.close.remote(pack)
-        self._idle.append(seat)
+        if all(other.up for other in self._seats.values()):
+            seat.actor.close.remote(pack)
+            self._idle.append(seat)
+        else:
+            self._kill(seat)  # another one may be waiting for its place
 
     def shutdown(self) -> None:
         if self._ray.is_initialized():
@@ -238,6 +242,12 @@ class RayRuntime(Runtime):
         options.setdefault("num_cpus", 0)
         actor = self._actor_class.options(**options, resources=resources).remote(threads, payload)
         return _Seat(actor, key)
+
+    def _dismiss(self) -> None:
+        """End the workers that have no pack."""
+        for seat in self._idle:
+            self._kill(seat)
+        self._idle.clear()
 
     def _kill(self, seat: _Seat) -> None:
         self._ray.kill(seat.actor, no_restart=True)
