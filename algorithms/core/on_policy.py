@@ -47,6 +47,7 @@ class OnPolicyPack(AlgorithmPack):
         self.failures: dict[ReplicaId, Failure] = {}
         self.rollout: Rollout | None = None
         self.noise: NDArray[np.float32] | None = None
+        self.act: Callable[..., Tensor] = self.policy  # with parameters, while collecting
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
         """The network's method `policy` or `value`; without it, that part of its forward.
@@ -114,6 +115,7 @@ class OnPolicyPack(AlgorithmPack):
         )
         obs = self._observe(self.envs.obs, update=True)
         with torch.inference_mode():
+            self.act = self.policy.bind(self.flat)
             for t in range(self.horizon):
                 obs = self._tick(t, obs, rollout)
                 if not self.members:
@@ -124,7 +126,7 @@ class OnPolicyPack(AlgorithmPack):
 
     def _tick(self, t: int, obs: NDArray[np.float32], rollout: Rollout) -> NDArray[np.float32]:
         assert self.noise is not None
-        inputs = self.policy(self.flat, torch.from_numpy(obs))
+        inputs = self.act(torch.from_numpy(obs))
         action = self.distribution.sample(inputs, torch.from_numpy(self.noise[:, t])).numpy()
         rollout.obs[:, t], rollout.dist_inputs[:, t] = obs, inputs.numpy()
         rollout.actions[:, t] = action
@@ -142,6 +144,7 @@ class OnPolicyPack(AlgorithmPack):
                 self.failures[self.ids[row]] = Failure.of(batch.error[row])
                 with torch.inference_mode(False):  # the rows that stay will be trained
                     self._drop(row)
+            self.act = self.policy.bind(self.flat)
         return self._observe(self.envs.obs, update=True)
 
     # -- learning -----------------------------------------------------------------------------

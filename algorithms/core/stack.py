@@ -122,21 +122,32 @@ class LiftedForward:
         self.graphs: dict[tuple[Any, ...], Callable[..., Tensor]] = {}
 
     def __call__(self, flat: Tensor, *args: Tensor) -> Tensor:
-        rows = len(flat)
-        if rows == 1:
-            pair = [padded(tensor, 0, 2) for tensor in (flat, *args)]
-            return self._graph(*pair)(*pair)[:1]
-        return self._graph(flat, *args)(flat, *args)
+        return self.bind(flat)(*args)
 
-    def _graph(self, *args: Tensor) -> Callable[..., Tensor]:
-        key = tuple(tuple(tensor.shape) for tensor in args)
+    def bind(self, flat: Tensor) -> Callable[..., Tensor]:
+        """The method with these parameters; they must not change while it is in use."""
+        lone = len(flat) == 1
+        parameters = list(self.layout.views(padded(flat, 0, 2) if lone else flat).values())
+
+        def call(*args: Tensor) -> Tensor:
+            if lone:
+                args = tuple(padded(tensor, 0, 2) for tensor in args)
+            found = self._graph(parameters, args)(*parameters, *args)
+            return found[:1] if lone else found
+
+        return call
+
+    def _graph(self, parameters: list[Tensor], args: tuple[Tensor, ...]) -> Callable[..., Tensor]:
+        key = tuple(tensor.shape for tensor in args)
         if key not in self.graphs:
+            names = list(self.layout.shapes)
 
-            def lifted(flat: Tensor, *rest: Tensor) -> Tensor:
-                found: Tensor = vmap(self.function)(self.layout.views(flat), *rest)
+            def lifted(*every: Tensor) -> Tensor:
+                named = dict(zip(names, every[: len(names)], strict=True))
+                found: Tensor = vmap(self.function)(named, *every[len(names) :])
                 return found
 
-            self.graphs[key] = traced(lifted, args)
+            self.graphs[key] = traced(lifted, (*parameters, *args)).forward
         return self.graphs[key]
 
 
@@ -198,8 +209,7 @@ class LiftedUpdate:
             return flat, *state, statistics
 
         args = (flat, *state, *batch.values(), *hp.values())
-        graph = traced(lifted, args)
-        return compiled(graph, args) if self.compile else graph
+        return compiled(lifted, args) if self.compile else traced(lifted, args).forward
 
 
 def traced(function: Callable[..., Any], args: tuple[Tensor, ...]) -> GraphModule:
@@ -221,21 +231,24 @@ def compiler_available() -> bool:
     return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
-def compiled(graph: GraphModule, args: tuple[Tensor, ...]) -> Callable[..., Any]:
-    """The graph compiled by Inductor; the graph itself where that fails.
+def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable[..., Any]:
+    """The function compiled by Inductor for these shapes; only traced where compiling fails.
 
     Of several processes that need the same graph one compiles: the others find it on disk.
     """
     from torch._inductor import compile as inductor_compile
 
+    graph = traced(function, args)
     try:
         with _one_at_a_time(graph, args), torch.no_grad():
-            fast = inductor_compile(graph, list(args), options=dict(INDUCTOR_OPTIONS))
+            fast: Callable[..., Any] = inductor_compile(
+                graph, list(args), options=dict(INDUCTOR_OPTIONS)
+            )
             fast(*args)
     except Exception:
         logger.exception("compiling the update failed; it runs uncompiled")
-        return graph
-    return fast  # type: ignore[no-any-return]
+        return graph.forward
+    return fast
 
 
 @contextlib.contextmanager
