@@ -6,7 +6,7 @@ from service.settings import Settings
 from tunerl import registry
 from tunerl import runtime as runtimes
 from tunerl import spec as specs
-from tunerl.controller import Controller
+from tunerl.control.controller import Controller
 from tunerl.runtime.base import Runtime
 from tunerl.store import Store
 from tunerl.store.records import Experiment, Lease

@@ -16,7 +16,7 @@ from service.progress import totals
 from service.settings import Settings
 from service.watch import View, watch
 from tunerl import spec
-from tunerl.interrupts import interruptible
+from tunerl.control.interrupts import interruptible
 from tunerl.store import Store
 
 Json = dict[str, Any]

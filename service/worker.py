@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from service.drive import controller_of, runtime_of
 from service.settings import Settings
-from tunerl.controller import Controller
+from tunerl.control.controller import Controller
 from tunerl.errors import Fenced, StoreError
 from tunerl.runtime.base import Runtime
 from tunerl.store import Store
@@ -36,6 +36,7 @@ class Worker:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._stopped = threading.Event()
         self._controller: Controller | None = None
+        self._idle = False  # for want of nodes
 
     @property
     def stopping(self) -> bool:
@@ -69,7 +70,7 @@ class Worker:
     def _work(self, store: Store, runtime: Runtime) -> None:
         log.info("worker %s waits for experiments in %s", self.owner, store.url)
         while not self._stopped.is_set():
-            claimed = store.claim(self.owner, self.settings.lease_seconds)
+            claimed = self._claim(store, runtime)
             if claimed is None:
                 self._stopped.wait(self.settings.poll_seconds)
                 continue
@@ -78,6 +79,14 @@ class Worker:
                 self._drive(store, runtime, experiment, lease)
             finally:
                 store.release(lease)
+
+    def _claim(self, store: Store, runtime: Runtime) -> tuple[Experiment, Lease] | None:
+        """The next experiment; none while no node can train, as after a restart of a cluster."""
+        idle = runtime.slots({"CPU": 1.0}) < 1
+        if idle and not self._idle:
+            log.warning("no node of the cluster offers a CPU; nothing is begun until one does")
+        self._idle = idle
+        return None if idle else store.claim(self.owner, self.settings.lease_seconds)
 
     def _drive(self, store: Store, runtime: Runtime, experiment: Experiment, lease: Lease) -> None:
         log.info("experiment %s (%s) begins", experiment.id, experiment.name)

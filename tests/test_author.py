@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.support.packs import FileWalk, ResettableWalk, Walk
-from tunerl.author import (
+from tunerl.author.face import (
     Checkpoint,
     Trainable,
     get_checkpoint,

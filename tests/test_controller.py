@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.runs import Climb, Herd, Watched, laboratory
 from tunerl import checkpoints
+from tunerl.control.ledger import replica_seeds
 from tunerl.errors import InvalidConfig, InvalidSpec, MetricError, Problem
-from tunerl.ledger import replica_seeds
 from tunerl.registry import AuthorSpec
 from tunerl.runtime.base import Join, Leave, Save, Step
 from tunerl.runtime.local import LocalRuntime

@@ -25,8 +25,8 @@ class Fields:
     hiddens: tuple[int, ...] = fixed((64, 64), "widths", low=1)
     activation: str = fixed("tanh", "which", choices=("tanh", "relu"))
     normalise: bool = fixed(False, "whether to")
-    extra: dict[str, Any] = fixed({}, "anything")  # noqa: RUF009
-    sizes: list[int] = fixed([1], "which sizes", choices=([1], [1, 2]))  # noqa: RUF009
+    extra: dict[str, Any] = fixed({}, "anything")
+    sizes: list[int] = fixed([1], "which sizes", choices=([1], [1, 2]))
 
 
 def test_defaults_are_filled_in_and_numbers_typed() -> None:
@@ -143,7 +143,7 @@ def test_the_schema_says_what_the_line_says() -> None:
 def test_a_field_of_a_type_that_cannot_be_checked_is_the_authors_error() -> None:
     @dataclass(frozen=True)
     class Strange:
-        x: set[int] = fixed(1, "a set")  # noqa: RUF009
+        x: set[int] = fixed(1, "a set")
 
     with pytest.raises(TypeError, match="cannot be of type"):
         resolve_fields(Strange, {})

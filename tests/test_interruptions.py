@@ -96,7 +96,7 @@ def test_a_worker_that_shuts_down_puts_the_experiment_back_in_the_queue(run: Any
 def test_requests_of_the_user_are_heard(
     run: Any, monkeypatch: pytest.MonkeyPatch, request_: str, status: Any, trial: Any
 ) -> None:
-    monkeypatch.setattr("tunerl.heartbeat.BEAT_S", 0.01)
+    monkeypatch.setattr("tunerl.control.heartbeat.BEAT_S", 0.01)
     experiment = run(stop={"training_iteration": 10**9})
     ask = experiment.store.set_request
     stop_at(experiment, 3, lambda: ask(experiment.id, request_))
@@ -122,8 +122,10 @@ def test_a_controller_whose_lease_has_passed_on_stops_at_once(run: Any) -> None:
 def test_the_time_budget_ends_all_trials(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = run(stop={}, time_budget_s=1000.0, num_samples=4)
     late = iter([0.0] * 12)
-    monkeypatch.setattr("tunerl.controller.time_used", lambda *_: 0.0)
-    monkeypatch.setattr("tunerl.controller.Controller._time_left", lambda _: 1 - next(late, 1.0))
+    monkeypatch.setattr("tunerl.control.controller.time_used", lambda *_: 0.0)
+    monkeypatch.setattr(
+        "tunerl.control.controller.Controller._time_left", lambda _: 1 - next(late, 1.0)
+    )
     assert experiment.run() is ExperimentStatus.COMPLETED
     assert {t.reason for t in experiment.trials} == {Reason.BUDGET}
     assert "time budget" in experiment.store.get_experiment(experiment.id).reason

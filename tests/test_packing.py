@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunerl.packing import PATIENCE, Open, Placement, Waiting, place
+from tunerl.control.packing import PATIENCE, Open, Placement, Waiting, place
 
 
 def waiting(count: int, key: str = "a", first: int = 0, **more: object) -> list[Waiting]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.packs import Walk, walk
 from tunerl import registry
-from tunerl.author import with_parameters
+from tunerl.author.face import with_parameters
 from tunerl.errors import InvalidInput, NotFound, TrainableError
 from tunerl.registry import (
     AuthorSpec,

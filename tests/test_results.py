@@ -21,7 +21,7 @@ from tunerl import (
     report,
 )
 from tunerl.errors import InvalidInput
-from tunerl.results import NoBestResult
+from tunerl.results.grid import NoBestResult
 from tunerl.runtime.local import LocalRuntime
 
 CURVES = {

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.packs import CASES, CrowdSpec, Walk, timeless
 from tunerl import registry, runtime
-from tunerl.author import Trainable, with_parameters, with_resources
+from tunerl.author.face import Trainable, with_parameters, with_resources
 from tunerl.errors import Conflict, InvalidInput, InvalidSpec
 from tunerl.registry import trainable
 from tunerl.runtime.base import Join, Leave, Lost, Report, Runtime, Save, Step

@@ -9,7 +9,7 @@ import pytest
 
 from tunerl import registry
 from tunerl import spec as specs
-from tunerl.author import Trainable
+from tunerl.author.face import Trainable
 from tunerl.errors import InvalidSpec
 from tunerl.hyperparameters import hyperparameters
 from tunerl.trainable import fixed, vector

@@ -28,11 +28,11 @@ from tunerl import (
     sample_from,
     uniform,
 )
+from tunerl.control.views import NoProgress, Row, View
 from tunerl.errors import InvalidInput, InvalidSpec, MetricError, NotFound, TrainableError
 from tunerl.progress import Lines, farewell, line, progress_for, table
 from tunerl.runtime.local import LocalRuntime
 from tunerl.trial import ExperimentStatus, Status
-from tunerl.views import NoProgress, Row, View
 
 BEST = {"metric": "score", "mode": "max"}
 

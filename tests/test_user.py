@@ -32,7 +32,7 @@ from tunerl import (
     loguniform,
     registry,
 )
-from tunerl.author import Trainable
+from tunerl.author.face import Trainable
 from tunerl.errors import (
     CheckpointError,
     InvalidConfig,

@@ -11,6 +11,8 @@ from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from tunerl import registry, schedulers, searchers
+from tunerl.control.objects import Objects
+from tunerl.control.stopping import StopRules
 from tunerl.errors import (
     InvalidConfig,
     InvalidInput,
@@ -22,12 +24,10 @@ from tunerl.errors import (
     nearest,
 )
 from tunerl.metrics import nearest_metric
-from tunerl.objects import Objects
 from tunerl.probing import probe
 from tunerl.space import Space
 from tunerl.space import from_json as space_from_json
 from tunerl.spec import AGGREGATES, CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
-from tunerl.stopping import StopRules
 from tunerl.trainable import TrainableSpec
 
 _NESTED = {"checkpoint": CheckpointSpec, "failure": FailureSpec}

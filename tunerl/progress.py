@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tunerl.views import NoProgress, Progress, Row, View
+from tunerl.control.views import NoProgress, Progress, Row, View
 
 if TYPE_CHECKING:
     from rich.table import Table

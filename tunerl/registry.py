@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from tunerl.author import Bound, Trainable, bound
+from tunerl.author.face import Bound, Trainable, bound
+from tunerl.author.functions import FunctionTrainable
+from tunerl.author.solo import Solo
 from tunerl.errors import InvalidInput, NotFound, TrainableError, nearest
-from tunerl.functions import FunctionTrainable
 from tunerl.hyperparameters import resolve_fields, schema
-from tunerl.solo import Solo
 from tunerl.trainable import Pack, TrainableSpec, hyperparameters
 from tunerl.trial import Config
 

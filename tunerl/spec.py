@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunerl.objects import Objects
+    from tunerl.control.objects import Objects
+    from tunerl.control.stopping import StopRules
     from tunerl.schedulers.base import Scheduler
     from tunerl.searchers.base import Searcher
     from tunerl.space import Space
-    from tunerl.stopping import StopRules
     from tunerl.trainable import TrainableSpec
 
 AGGREGATES = ("mean", "median", "iqm", "min", "max", "lower_quartile")

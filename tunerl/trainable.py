@@ -118,14 +118,14 @@ class Pack(ABC):
         """Replace the state of one member."""
 
     def copy(self, source: ReplicaId, target: ReplicaId) -> None:
-        """The target takes over the source's state (a PBT exploit); keeps its own seed and config."""
+        """The target takes over the source's state (a PBT exploit), not its seed and config."""
         self.write(target, self.read(source))
 
     @abstractmethod
     def configure(self, id: ReplicaId, config: Config) -> None:
         """New values of vector fields. Raises `InvalidConfig` for a changed fixed field."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Release environments, files, threads."""
 
 

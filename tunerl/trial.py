@@ -117,7 +117,9 @@ class Trial:
     attempt: int = 0  # how often it was started; the fencing number of its writes
     failures: int = 0
     iteration: int = 0  # of the last recorded result
-    checkpoint: str | None = None  # URI of the latest checkpoint, iteration in `checkpoint_iteration`
+    checkpoint: str | None = (
+        None  # URI of the latest checkpoint, iteration in `checkpoint_iteration`
+    )
     checkpoint_iteration: int = 0
     error: str | None = None
     last: Metrics = field(default_factory=dict)

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from tunerl import registry, resuming
 from tunerl import spec as specs
 from tunerl.assembly import assemble, custom_parts
-from tunerl.controller import Controller
+from tunerl.control.controller import Controller
+from tunerl.control.heartbeat import LEASE_S
+from tunerl.control.interrupts import interruptible
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
-from tunerl.heartbeat import LEASE_S
-from tunerl.interrupts import interruptible
 from tunerl.progress import progress_for
-from tunerl.results import ResultGrid
+from tunerl.results.grid import ResultGrid
 from tunerl.runtime import create as create_runtime
 from tunerl.runtime.base import Runtime
 from tunerl.schedulers.base import Scheduler

@@ -139,9 +139,13 @@ class AlgorithmPack(Pack):
         self.members[self._row(id)].config = self._checked(config)
 
     def write(self, id: ReplicaId, state: State) -> None:
-        member = self.members[self._row(id)]
+        member, before = self.members[self._row(id)], self.read(id)
         self.leave(id)
-        self._enter(id, member.config, member.seed, state)
+        try:
+            self._enter(id, member.config, member.seed, state)
+        except Exception:
+            self._enter(id, member.config, member.seed, before)
+            raise
 
     def read(self, id: ReplicaId) -> State:
         row = self._row(id)

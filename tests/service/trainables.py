@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunerl import registry
-from tunerl.author import Trainable
+from tunerl.author.face import Trainable
 from tunerl.trainable import vector
 
 GATE = "TUNERL_TEST_GATE"  # while this file exists, `Gated` waits before its third iteration

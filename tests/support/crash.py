@@ -19,8 +19,8 @@ from typing import Any
 
 from tunerl import registry
 from tunerl import spec as specs
-from tunerl.author import Trainable
-from tunerl.controller import Controller
+from tunerl.author.face import Trainable
+from tunerl.control.controller import Controller
 from tunerl.errors import Conflict
 from tunerl.runtime.local import LocalRuntime
 from tunerl.store import Store

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tunerl import registry
-from tunerl.author import Checkpoint, Trainable, get_checkpoint, get_context, report
+from tunerl.author.face import Checkpoint, Trainable, get_checkpoint, get_context, report
 from tunerl.trainable import Failure, Pack, State, TrainableSpec, fixed, vector
 from tunerl.trial import Metrics, ReplicaId
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunerl import statistics
 
 if TYPE_CHECKING:
-    from tunerl.result import Result
+    from tunerl.results.result import Result
     from tunerl.store.records import ResultRecord
 
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from tunerl.control.ledger import Run
+from tunerl.control.packing import Open, Waiting, place
 from tunerl.errors import InvalidSpec, Problem
-from tunerl.ledger import Run
-from tunerl.packing import Open, Waiting, place
 from tunerl.runtime.base import Join, Leave, Order, Runtime, Step
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config, ReplicaId

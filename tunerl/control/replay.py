@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tunerl.ledger import Intent, Ledger, Run
-from tunerl.objects import Objects
-from tunerl.referee import Referee
+from tunerl.control.ledger import Intent, Ledger, Run
+from tunerl.control.objects import Objects
+from tunerl.control.referee import Referee
 from tunerl.schedulers.base import Decision, Pause, Resume, Stop
 from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status

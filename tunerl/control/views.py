@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunerl.ledger import Ledger
+from tunerl.control.ledger import Ledger
 from tunerl.trial import Config, Status
 
 if TYPE_CHECKING:
-    from tunerl.controller import Outcome
+    from tunerl.control.controller import Outcome
     from tunerl.spec import ExperimentSpec, Parts
 
 STEPS = "num_env_steps_sampled_lifetime"

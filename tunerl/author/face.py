@@ -15,10 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunerl.directories import pack_files, pack_values, unpack_files, unpack_values
-from tunerl.errors import CheckpointError, InvalidInput
-from tunerl.metrics import flatten
-from tunerl.session import (
+from tunerl.author.directories import pack_files, pack_values, unpack_files, unpack_values
+from tunerl.author.session import (
     Checkpoint,
     Context,
     Session,
@@ -27,6 +25,8 @@ from tunerl.session import (
     present,
     report,
 )
+from tunerl.errors import CheckpointError, InvalidInput
+from tunerl.metrics import flatten
 from tunerl.trainable import State
 from tunerl.trial import Config, Metrics
 

@@ -6,10 +6,10 @@ and the history; never from the clock.
 
 from __future__ import annotations
 
+from tunerl.control.fleet import Fleet
+from tunerl.control.ledger import Ledger, Run, replica_seeds
+from tunerl.control.recorder import Recorder
 from tunerl.errors import InvalidConfig, InvalidSpec, Problem
-from tunerl.fleet import Fleet
-from tunerl.ledger import Ledger, Run, replica_seeds
-from tunerl.recorder import Recorder
 from tunerl.searchers.base import Wait
 from tunerl.searchers.random import BasicVariantGenerator
 from tunerl.spec import ExperimentSpec, Parts

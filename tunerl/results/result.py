@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tunerl import statistics
 from tunerl.errors import InvalidInput, TrainableError
 from tunerl.metrics import nearest_metric
-from tunerl.stored import StoredCheckpoint
+from tunerl.results.stored import StoredCheckpoint
 from tunerl.trial import Config, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tunerl.results import ResultGrid
+    from tunerl.results.grid import ResultGrid
     from tunerl.store.records import CheckpointRecord, ResultRecord, TrialRecord
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tunerl import checkpoints
-from tunerl.author import Checkpoint
-from tunerl.directories import FILES, unpack_files
+from tunerl.author.directories import FILES, unpack_files
+from tunerl.author.face import Checkpoint
 from tunerl.trainable import State
 
 

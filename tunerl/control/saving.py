@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tunerl import checkpoints
+from tunerl.control.fleet import Fleet
+from tunerl.control.ledger import Ledger, Run
+from tunerl.control.objects import Objects
 from tunerl.errors import CheckpointError
-from tunerl.fleet import Fleet
-from tunerl.ledger import Ledger, Run
-from tunerl.objects import Objects
 from tunerl.runtime.base import Save, Saved
 from tunerl.spec import CheckpointSpec
 from tunerl.store.records import CheckpointRecord

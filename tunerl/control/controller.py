@@ -12,25 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tunerl.control.fleet import Fleet
+from tunerl.control.heartbeat import LEASE_S, Heartbeat
+from tunerl.control.ledger import Ledger
+from tunerl.control.proposer import Proposer
+from tunerl.control.recorder import Recorder
+from tunerl.control.referee import Referee
+from tunerl.control.replay import IDLE, STARTED, replay, time_used
+from tunerl.control.saving import Saver
+from tunerl.control.views import NoProgress, Progress, View, view_of
 from tunerl.errors import (
     Fenced,
     StoreError,
     TuneRLError,
 )
-from tunerl.fleet import Fleet
-from tunerl.heartbeat import LEASE_S, Heartbeat
-from tunerl.ledger import Ledger
-from tunerl.proposer import Proposer
-from tunerl.recorder import Recorder
-from tunerl.referee import Referee
-from tunerl.replay import IDLE, STARTED, replay, time_used
 from tunerl.runtime.base import Lost, Report, Runtime
-from tunerl.saving import Saver
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.store.records import Lease
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import ExperimentStatus, Reason, Status
-from tunerl.views import NoProgress, Progress, View, view_of
 
 if TYPE_CHECKING:
     from tunerl.store import Store

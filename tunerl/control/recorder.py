@@ -10,16 +10,16 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tunerl.aggregate import combine, objective
+from tunerl.control.aggregate import combine, objective
+from tunerl.control.fleet import Fleet
+from tunerl.control.ledger import Intent, Ledger, Run
+from tunerl.control.referee import Referee
+from tunerl.control.saving import Saver
+from tunerl.control.stopping import StopRules, check_first_result
 from tunerl.errors import TuneRLError
-from tunerl.fleet import Fleet
-from tunerl.ledger import Intent, Ledger, Run
-from tunerl.referee import Referee
 from tunerl.runtime.base import Lost, Report
-from tunerl.saving import Saver
 from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop
 from tunerl.spec import ExperimentSpec
-from tunerl.stopping import StopRules, check_first_result
 from tunerl.store.records import ResultRecord
 from tunerl.trainable import Failure
 from tunerl.trial import Metrics, Reason, ReplicaId, Status

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunerl.ledger import Run
+from tunerl.control.ledger import Run
+from tunerl.control.stopping import StopRules
 from tunerl.schedulers.base import Decision, Scheduler
-from tunerl.stopping import StopRules
 from tunerl.trial import Config, Reason
 
 

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tunerl.author import Trainable
+from tunerl.author.face import Trainable
+from tunerl.author.functions import FunctionTrainable
+from tunerl.author.session import Context, Session
 from tunerl.errors import InvalidConfig, Problem
-from tunerl.functions import FunctionTrainable
-from tunerl.session import Context, Session
 from tunerl.trainable import Failure, Pack, State
 from tunerl.trial import Config, Metrics, ReplicaId
 

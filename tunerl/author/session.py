@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunerl.directories import Arrays, unpack_files
+from tunerl.author.directories import Arrays, unpack_files
 from tunerl.errors import TrainableError
 from tunerl.metrics import flatten
 from tunerl.trial import ReplicaId

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunerl.controller import Controller
+    from tunerl.control.controller import Controller
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tunerl import statistics
 from tunerl.errors import InvalidInput, NotFound, TrainableError, nearest
 from tunerl.metrics import nearest_metric
-from tunerl.result import MetricsView, Result, better, check_mode, number
+from tunerl.results.result import MetricsView, Result, better, check_mode, number
 from tunerl.trial import ExperimentStatus, Status
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class ResultGrid:
         """
         import pandas as pd
 
-        from tunerl.frames import row
+        from tunerl.results.frames import row
 
         if filter_metric is not None:
             check_mode(filter_mode)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunerl.author import Trainable
-from tunerl.directories import Arrays, pack_files
+from tunerl.author.directories import Arrays, pack_files
+from tunerl.author.face import Trainable
+from tunerl.author.session import Checkpoint, Session, running
 from tunerl.errors import MetricError, TrainableError
 from tunerl.metrics import flatten
-from tunerl.session import Checkpoint, Session, running
 from tunerl.trainable import State
 from tunerl.trial import Config, Metrics
 
