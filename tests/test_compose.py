@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_api_and_worker_share_store_and_checkpoints() -> None:
 
 def test_the_ray_worker_can_be_scaled() -> None:
     assert not {"container_name", "ports", "hostname"} & set(SERVICES["ray-worker"])
+
+
+@pytest.mark.parametrize("service", ["ray-worker", "worker"])
+def test_a_node_is_healthy_only_with_its_own_raylet(service: str, tmp_path: Path) -> None:
+    *shell, script = SERVICES[service]["healthcheck"]["test"]
+    assert shell == ["CMD", "bash", "-c"]
+    raylet, head = script.split(" && ")
+    assert head == "ray health-check --address=ray-head:6379"
+    looks = raylet.replace("/proc/[0-9]*/cmdline", str(tmp_path / "*"))
+    for command, code in (("ray start --block", 1), ("/x/core/src/ray/raylet/raylet --y", 0)):
+        (tmp_path / "1").write_text(command)
+        assert subprocess.run([*shell[1:], looks]).returncode == code
+
+
+def test_deployment_md_names_every_setting() -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `TUNERL_")}
+    assert rows == {"TUNERL_" + name.upper() for name in Settings.model_fields} | {"TUNERL_URL"}
 
 
 def test_the_ray_cluster_demands_its_token() -> None:
