@@ -58,7 +58,13 @@ def spec(name: str, frequency: int = 0) -> Json:
     return sweep(name, checkpoint={"frequency": frequency})
 
 
-@pytest.mark.parametrize("frequency", [0, 5], ids=["from-the-seed", "from-checkpoints"])
+@pytest.mark.parametrize(
+    "frequency",
+    [
+        pytest.param(0, id="from-the-seed", marks=pytest.mark.slow),
+        pytest.param(5, id="from-checkpoints"),
+    ],
+)
 def test_after_kill_9_of_the_worker_the_sweep_has_the_same_results(
     house: House, frequency: int
 ) -> None:
