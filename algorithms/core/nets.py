@@ -101,9 +101,20 @@ class Dense(nn.Module):
         return x @ self.weight + self.bias
 
 
+class Narrow(nn.Linear):
+    """A linear layer of few outputs, computed with the samples of one output side by side.
+
+    What follows it (a distribution over few actions) then runs over samples, not over actions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.weight @ x.mT).mT + self.bias
+
+
 def layer(inputs: int, outputs: int, gain: float) -> nn.Module:
     """A fully connected layer, orthogonal initial weights of the given gain, zero bias."""
-    dense = Dense(inputs, outputs) if inputs <= outputs else nn.Linear(inputs, outputs)
+    linear = Narrow if outputs <= 8 else nn.Linear
+    dense = Dense(inputs, outputs) if inputs <= outputs else linear(inputs, outputs)
     nn.init.orthogonal_(dense.weight, gain)
     nn.init.zeros_(dense.bias)
     return dense

@@ -232,7 +232,10 @@ class OnPolicyPack(AlgorithmPack):
         adam = AdamState(*(part[rows] for part in self.adam))
         hp = {name: column[rows] for name, column in vectors.items()}
         batches = {
-            name: value.reshape(-1, *value.shape[2:])[index] for name, value in fields.items()
+            name: value.flatten(0, 1)
+            .index_select(0, index.view(-1))
+            .view(*index.shape, *value.shape[2:])
+            for name, value in fields.items()
         }
         total = torch.zeros(())
         for i in range(len(index)):

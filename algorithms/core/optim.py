@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 
+BETA1, BETA2 = 0.9, 0.999
+
+
 class AdamState(NamedTuple):
     """First and second moments `[P]` and the number of steps taken `[]` (float)."""
 
@@ -26,20 +29,26 @@ def clip_by_global_norm(gradient: Tensor, limit: Tensor) -> tuple[Tensor, Tensor
     return gradient * (limit / (norm + 1e-6)).clamp(max=1.0), norm
 
 
+def bias_corrected(lr: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Adam's step size and the scale of its second moment at step number `steps` (from 1)."""
+    step = lr / -torch.expm1(steps * math.log(BETA1))
+    return step, torch.rsqrt(-torch.expm1(steps * math.log(BETA2)))
+
+
 def adam(
     parameters: Tensor,
     gradient: Tensor,
     state: AdamState,
-    lr: Tensor,
+    step: Tensor,
+    scale: Tensor,
     epsilon: Tensor,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
 ) -> tuple[Tensor, AdamState]:
-    """One step of Adam (arXiv 1412.6980) with bias correction, as torch.optim.Adam takes it."""
-    steps = state.steps + 1
-    mean = state.mean + (1 - beta1) * (gradient - state.mean)
-    square = beta2 * state.square + (1 - beta2) * gradient * gradient
-    step = lr / -torch.expm1(steps * math.log(beta1))
-    scale = torch.rsqrt(-torch.expm1(steps * math.log(beta2)))
+    """One step of Adam (arXiv 1412.6980), as torch.optim.Adam takes it.
+
+    `step` and `scale` are those of `bias_corrected`: worked out beforehand, since a compiler would
+    work them out again for every few parameters.
+    """
+    mean = state.mean + (1 - BETA1) * (gradient - state.mean)
+    square = BETA2 * state.square + (1 - BETA2) * gradient * gradient
     parameters = parameters - step * mean / (square.sqrt() * scale + epsilon)
-    return parameters, AdamState(mean, square, steps)
+    return parameters, AdamState(mean, square, state.steps + 1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import logging
 import os
 import shutil
@@ -24,14 +25,15 @@ from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.core.optim import AdamState, adam, clip_by_global_norm
+from algorithms.core.optim import AdamState, adam, bias_corrected, clip_by_global_norm
 from algorithms.core.steady import STEADY
 
 logger = logging.getLogger(__name__)
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # see INDUCTOR_OPTIONS
 
 Batch = dict[str, Tensor]
 TRACED_SIZES = (32, 16, 8, 4, 2)
-COMPILED_SIZES = (8, 2)
+COMPILED_SIZES = (16, 2)
 RESHAPES = {
     torch.ops.aten.expand.default,
     torch.ops.aten.view.default,
@@ -75,11 +77,16 @@ class Layout:
 
 
 def chunks(rows: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    """`rows` cut into runs ``(start, length)`` of the given sizes; the last may need padding."""
+    """`rows` cut into runs ``(start, length)`` of the given sizes; the last may need padding.
+
+    Where the next smaller size is far smaller, one padded run beats many of that.
+    """
     found, start = [], 0
+    smaller = dict(itertools.pairwise(sizes))
     while start < rows:
         left = rows - start
-        size = next((size for size in sizes if size <= left), sizes[-1])
+        fits = (s for s in sizes if s <= left or (smaller.get(s, s) * 4 < s and left * 5 >= s * 2))
+        size = next(fits, sizes[-1])
         found.append((start, size))
         start += size
     return found
@@ -181,13 +188,15 @@ class LiftedUpdate:
 
         gradients, statistics = torch.func.grad(objective, has_aux=True)(self.layout.views(flat))
         gradient, norm = clip_by_global_norm(self.layout.join(gradients), hp["grad_clip"])
-        flat, state = adam(flat, gradient, state, hp["lr"], hp["adam_epsilon"])
+        flat, state = adam(flat, gradient, state, hp["step"], hp["scale"], hp["adam_epsilon"])
         return flat, state, torch.cat([statistics, norm.reshape(1)])
 
     def __call__(
         self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch
     ) -> tuple[Tensor, AdamState, Tensor]:
         """Everything `[K, ...]` with K one of `sizes`; returns new tensors."""
+        step, scale = bias_corrected(hp["lr"], state.steps + 1)
+        hp = {**hp, "step": step, "scale": scale}
         key = (len(flat), *((name, *value.shape) for name, value in batch.items()))
         if key not in self.graphs:
             self.graphs[key] = self._build(flat, state, batch, hp)

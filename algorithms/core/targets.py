@@ -16,7 +16,7 @@ from algorithms.core.returns import gae
 from algorithms.core.rollout import Rollout
 from algorithms.core.running import RunningStats
 
-VALUE_BLOCK = 512  # samples of a member whose values are computed in one go
+VALUE_BLOCK = 64  # samples of a member whose values are computed in one go, near the core
 FINAL_BLOCK = 16  # final observations of truncated episodes, likewise
 
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from algorithms.core.optim import AdamState, adam, clip_by_global_norm
+from algorithms.core.optim import AdamState, adam, bias_corrected, clip_by_global_norm
 
 
 def fresh(parameters: Tensor) -> AdamState:
@@ -27,7 +27,8 @@ def test_rows_step_like_torch_adam_each_with_its_own_rate_epsilon_and_count() ->
     ours, state = start.clone(), fresh(start)
     for step in range(50):
         gradient = torch.randn(3, 11, generator=generator) * 10.0 ** (step % 5 - 2)
-        stepped, after = vmap(adam)(ours, gradient, state, lr, epsilon)
+        corrected = bias_corrected(lr, state.steps + 1)
+        stepped, after = vmap(adam)(ours, gradient, state, *corrected, epsilon)
         rows = torch.tensor([True, True, step % 2 == 0])  # the last row rests every other time
         ours = torch.where(rows[:, None], stepped, ours)
         pairs = zip(after, state, strict=True)
@@ -50,7 +51,7 @@ def test_the_first_step_by_hand() -> None:
         torch.tensor([1.0, 1.0]),
         torch.tensor([2.0, -0.5]),
         fresh(torch.zeros(2)),
-        torch.tensor(0.1),
+        *bias_corrected(torch.tensor(0.1), torch.tensor(1.0)),
         torch.tensor(0.5),
     )
     assert parameters.tolist() == pytest.approx([1 - 0.1 * 2 / 2.5, 1 + 0.1 * 0.5 / 1.0], rel=1e-5)
@@ -60,7 +61,8 @@ def test_the_first_step_by_hand() -> None:
 
 def test_bias_correction_stays_exact_after_many_steps() -> None:
     state = AdamState(torch.ones(1), torch.ones(1), torch.tensor(99_999.0))
-    parameters, _ = adam(torch.zeros(1), torch.ones(1), state, torch.tensor(0.1), torch.tensor(0.0))
+    corrected = bias_corrected(torch.tensor(0.1), state.steps + 1)
+    parameters, _ = adam(torch.zeros(1), torch.ones(1), state, *corrected, torch.tensor(0.0))
     assert parameters.item() == pytest.approx(-0.1, rel=1e-5)  # both corrections have gone
 
 
