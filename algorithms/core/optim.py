@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
 BETA1, BETA2 = 0.9, 0.999
 
 
