@@ -1,11 +1,13 @@
-"""One agent's optimiser step on a flat parameter vector `[P]`: clip by global norm, then Adam.
+"""One agent's optimiser step on a flat parameter vector `[P]`: clip by global norm, then a rule.
 
-Stock optimisers mix the members of a stack; these are lifted over the pack like the loss.
+Stock optimisers mix the members of a stack; these are lifted over the pack like the loss. A rule is
+an `Optimiser`; what it is called with is a row's, so each row has its own rate, decay and epsilon.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -15,7 +17,10 @@ BETA1, BETA2 = 0.9, 0.999
 
 
 class AdamState(NamedTuple):
-    """First and second moments `[P]` and the number of steps taken `[]` (float)."""
+    """First and second moments `[P]` and the number of steps taken `[]` (float).
+
+    RMSprop keeps its velocity in `mean`.
+    """
 
     mean: Tensor
     square: Tensor
@@ -51,3 +56,90 @@ def adam(
     square = BETA2 * state.square + (1 - BETA2) * gradient * gradient
     parameters = parameters - step * mean / (square.sqrt() * scale + epsilon)
     return parameters, AdamState(mean, square, state.steps + 1)
+
+
+def rmsprop(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: AdamState,
+    lr: Tensor,
+    decay: Tensor,
+    momentum: Tensor,
+    epsilon: Tensor,
+    inside: bool,
+) -> tuple[Tensor, AdamState]:
+    """One step of RMSprop, as torch.optim.RMSprop takes it.
+
+    `inside`: epsilon under the square root, as TensorFlow has it.
+    """
+    square = decay * state.square + (1 - decay) * gradient * gradient
+    root = (square + epsilon).sqrt() if inside else square.sqrt() + epsilon
+    velocity = momentum * state.mean + gradient / root
+    return parameters - lr * velocity, AdamState(velocity, square, state.steps + 1)
+
+
+class Optimiser(ABC):
+    """A rule for one agent. `vectors` names the hyperparameters that it takes from `hp`."""
+
+    vectors: tuple[str, ...]
+
+    def fresh(self, parameters: Tensor) -> AdamState:
+        """The state before the first step on `parameters` `[..., P]`."""
+        zeros = torch.zeros_like(parameters)
+        return AdamState(zeros, zeros, torch.zeros(parameters.shape[:-1]))
+
+    def prepared(self, hp: dict[str, Tensor], state: AdamState) -> dict[str, Tensor]:
+        """`hp` `[K]` with what is better worked out once a row than once a parameter."""
+        return hp
+
+    @abstractmethod
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: AdamState, hp: dict[str, Tensor]
+    ) -> tuple[Tensor, AdamState]:
+        """The parameters `[P]` after one step, and the state."""
+
+
+class Adam(Optimiser):
+    """Adam with each row's `lr` and `adam_epsilon`."""
+
+    vectors = ("lr", "adam_epsilon")
+
+    def prepared(self, hp: dict[str, Tensor], state: AdamState) -> dict[str, Tensor]:
+        step, scale = bias_corrected(hp["lr"], state.steps + 1)
+        return {**hp, "step": step, "scale": scale}
+
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: AdamState, hp: dict[str, Tensor]
+    ) -> tuple[Tensor, AdamState]:
+        return adam(parameters, gradient, state, hp["step"], hp["scale"], hp["adam_epsilon"])
+
+
+class RMSprop(Optimiser):
+    """RMSprop with each row's `lr`, `decay`, `momentum` and `epsilon`.
+
+    `like_tensorflow`: epsilon under the root, and mean squares that begin at 1, not 0: the first
+    steps are then small (what A2C's published figures were made with).
+    """
+
+    vectors = ("lr", "decay", "momentum", "epsilon")
+
+    def __init__(self, like_tensorflow: bool = False) -> None:
+        self.like_tensorflow = like_tensorflow
+
+    def fresh(self, parameters: Tensor) -> AdamState:
+        state = super().fresh(parameters)
+        return state._replace(square=state.square + 1.0) if self.like_tensorflow else state
+
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: AdamState, hp: dict[str, Tensor]
+    ) -> tuple[Tensor, AdamState]:
+        settings = (hp["lr"], hp["decay"], hp["momentum"], hp["epsilon"])
+        return rmsprop(parameters, gradient, state, *settings, self.like_tensorflow)
+
+
+OPTIMISERS: dict[str, Optimiser] = {
+    "adam": Adam(),
+    "rmsprop": RMSprop(),
+    "rmsprop_tf": RMSprop(like_tensorflow=True),
+}
+"""The rules by the names that `opt_type` has."""

@@ -25,7 +25,7 @@ from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.core.optim import AdamState, adam, bias_corrected, clip_by_global_norm
+from algorithms.core.optim import Adam, AdamState, Optimiser, clip_by_global_norm
 from algorithms.core.steady import STEADY
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,9 @@ class LiftedUpdate:
     """One minibatch update of the rows of a stack: gradient, clip by norm, Adam, all of it per row.
 
     `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
-    is its network. Needs the hyperparameters `lr`, `grad_clip`, `adam_epsilon`.
+    is its network. Needs the hyperparameter `grad_clip` and those of `rule`, which is Adam unless
+    given. `parts`: the gradient is the mean of those of so many parts of the batch, cut along its
+    second axis.
     """
 
     def __init__(
@@ -171,54 +173,80 @@ class LiftedUpdate:
         network: nn.Module,
         loss: Callable[..., tuple[Tensor, Tensor]],
         compile: bool,
+        rule: Optimiser | None = None,
+        parts: int = 1,
     ) -> None:
         self.layout, self.loss = layout, loss
+        self.rule, self.parts = rule or Adam(), parts
         self.call = caller(network)
         self.compile = compile and compiler_available()
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
         self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def one(
-        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch
+        self, flat: Tensor, state: AdamState, at: Tensor, batch: Batch, hp: Batch
     ) -> tuple[Tensor, AdamState, Tensor]:
         """The update of one agent: `[P]`, its optimiser, its minibatch, its hyperparameters."""
-
-        def objective(parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            return self.loss(lambda obs: self.call(parameters, obs), batch, hp)
-
-        gradients, statistics = torch.func.grad(objective, has_aux=True)(self.layout.views(flat))
-        gradient, norm = clip_by_global_norm(self.layout.join(gradients), hp["grad_clip"])
-        flat, state = adam(flat, gradient, state, hp["step"], hp["scale"], hp["adam_epsilon"])
+        gradient, statistics = self.gradient(at, batch, hp)
+        gradient, norm = clip_by_global_norm(gradient, hp["grad_clip"])
+        flat, state = self.rule.step(flat, gradient, state, hp)
         return flat, state, torch.cat([statistics, norm.reshape(1)])
 
+    def gradient(self, at: Tensor, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
+        """The gradient `[P]` of one agent's loss at the parameters `at`, and the statistics."""
+
+        def objective(parameters: dict[str, Tensor], part: Batch) -> tuple[Tensor, Tensor]:
+            return self.loss(lambda obs: self.call(parameters, obs), part, hp)
+
+        where, found = self.layout.views(at), []
+        for part in cut(batch, self.parts):
+            gradients, statistics = torch.func.grad(objective, has_aux=True)(where, part)
+            found.append((self.layout.join(gradients), statistics))
+        if len(found) == 1:
+            return found[0]
+        gradient, statistics = (torch.stack(every).mean(0) for every in zip(*found, strict=True))
+        return gradient, statistics
+
     def __call__(
-        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch
+        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch, at: Tensor | None = None
     ) -> tuple[Tensor, AdamState, Tensor]:
-        """Everything `[K, ...]` with K one of `sizes`; returns new tensors."""
-        step, scale = bias_corrected(hp["lr"], state.steps + 1)
-        hp = {**hp, "step": step, "scale": scale}
-        key = (len(flat), *((name, *value.shape) for name, value in batch.items()))
+        """Everything `[K, ...]` with K one of `sizes`; returns new tensors.
+
+        `at`: where the gradient is taken (older parameters, say); else at `flat` itself.
+        """
+        hp = self.rule.prepared(hp, state)
+        extra = () if at is None else (at,)
+        key = (len(flat), len(extra), *((name, *value.shape) for name, value in batch.items()))
+        args = (*extra, flat, *state, *batch.values(), *hp.values())
         if key not in self.graphs:
-            self.graphs[key] = self._build(flat, state, batch, hp)
-        flat, mean, square, steps, statistics = self.graphs[key](
-            flat, *state, *batch.values(), *hp.values()
-        )
+            self.graphs[key] = self._build(len(extra), list(batch), list(hp), args)
+        flat, mean, square, steps, statistics = self.graphs[key](*args)
         return flat, AdamState(mean, square, steps), statistics
 
-    def _build(self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch) -> Callable[..., Any]:
-        names, split = list(batch), len(batch)
-        hp_names = list(hp)
+    def _build(
+        self, extra: int, names: list[str], hp_names: list[str], args: tuple[Tensor, ...]
+    ) -> Callable[..., Any]:
+        split = len(names)
 
-        def lifted(flat: Tensor, mean: Tensor, square: Tensor, steps: Tensor, *rest: Tensor) -> Any:
+        def lifted(*every: Tensor) -> Any:
+            flat, mean, square, steps, *rest = every[extra:]
             items = dict(zip(names, rest[:split], strict=True))
             values = dict(zip(hp_names, rest[split:], strict=True))
+            at = every[0] if extra else flat
             flat, state, statistics = vmap(self.one)(
-                flat, AdamState(mean, square, steps), items, values
+                flat, AdamState(mean, square, steps), at, items, values
             )
             return flat, *state, statistics
 
-        args = (flat, *state, *batch.values(), *hp.values())
         return compiled(lifted, args) if self.compile else traced(lifted, args).forward
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """A batch in `parts` along its fields' second axis."""
+    if parts == 1:
+        return [batch]
+    pieces = {name: value.chunk(parts, 1) for name, value in batch.items()}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(parts)]
 
 
 def traced(function: Callable[..., Any], args: tuple[Tensor, ...]) -> GraphModule:

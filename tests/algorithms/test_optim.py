@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from algorithms.core.optim import AdamState, adam, bias_corrected, clip_by_global_norm
+from algorithms.core.optim import (
+    OPTIMISERS,
+    AdamState,
+    adam,
+    bias_corrected,
+    clip_by_global_norm,
+)
 
 
 def fresh(parameters: Tensor) -> AdamState:
@@ -85,3 +91,42 @@ def test_each_row_has_its_own_limit_and_infinity_is_none() -> None:
     torch.testing.assert_close(clipped, torch.tensor([[0.6, 0.8], [3.0, 4.0], [3.0, 4.0]]))
     zero, norm = clip_by_global_norm(torch.zeros(2), torch.tensor(torch.inf))
     assert (zero.tolist(), norm.item()) == ([0.0, 0.0], 0.0)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rows_step_like_torch_rmsprop_each_with_its_own_settings(momentum: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 11, generator=generator)
+    lr, decay = torch.tensor([1e-3, 0.1, 3e-4]), torch.tensor([0.99, 0.9, 0.5])
+    epsilon, pushes = torch.tensor([1e-5, 0.1, 1e-8]), torch.full((3,), momentum)
+    theirs = [torch.nn.Parameter(row.clone()) for row in start]
+    optimisers = [
+        torch.optim.RMSprop([p], lr=float(a), alpha=float(b), eps=float(c), momentum=momentum)
+        for p, a, b, c in zip(theirs, lr, decay, epsilon, strict=True)
+    ]
+    rule = OPTIMISERS["rmsprop"]
+    hp = {"lr": lr, "decay": decay, "epsilon": epsilon, "momentum": pushes}
+    ours, state = start.clone(), rule.fresh(start)
+    for _ in range(30):
+        gradient = torch.randn(3, 11, generator=generator)
+        ours, state = vmap(rule.step)(ours, gradient, state, rule.prepared(hp, state))
+        for row in range(3):
+            theirs[row].grad = gradient[row].clone()
+            optimisers[row].step()
+    torch.testing.assert_close(
+        ours, torch.stack([p.detach() for p in theirs]), rtol=1e-5, atol=1e-6
+    )
+    assert state.steps.tolist() == [30, 30, 30]
+
+
+def test_rmsprop_as_tensorflow_has_it_by_hand() -> None:
+    # mean square begins at 1: 0.9 + 0.1 * 4 = 1.3; root of 1.3 + 0.14 is 1.2; step 0.1 * 2 / 1.2
+    rule = OPTIMISERS["rmsprop_tf"]
+    start = torch.ones(1)
+    hp = {
+        name: torch.tensor(value)
+        for name, value in (("lr", 0.1), ("decay", 0.9), ("epsilon", 0.14), ("momentum", 0.0))
+    }
+    after, state = rule.step(start, torch.tensor([2.0]), rule.fresh(start), hp)
+    assert after.item() == pytest.approx(1 - 0.2 / 1.2)
+    assert state.square.item() == pytest.approx(1.3)
