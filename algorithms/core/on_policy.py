@@ -21,6 +21,7 @@ from algorithms.core.member import Member
 from algorithms.core.optim import AdamState
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.rollout import Rollout
+from algorithms.core.sampler import Act
 from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
 from algorithms.core.targets import advantages_of, scale_rewards, values_of
 from tunerl.trainable import Failure
@@ -43,11 +44,7 @@ class OnPolicyPack(AlgorithmPack):
         self.update = LiftedUpdate(
             self.layout, self.network, self.loss, bool(self.shared["torch_compile_learner"])
         )
-        self.filter = self.shared["observation_filter"] == "MeanStdFilter"
         self.failures: dict[ReplicaId, Failure] = {}
-        self.rollout: Rollout | None = None
-        self.noise: NDArray[np.float32] | None = None
-        self.act: Callable[..., Tensor] = self.policy  # with parameters, while collecting
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
         """The network's method `policy` or `value`; without it, that part of its forward.
@@ -86,66 +83,25 @@ class OnPolicyPack(AlgorithmPack):
         reports.update(self.failures)
         return reports
 
-    def on_drop(self, row: int) -> None:
-        if self.rollout is not None:
-            self.rollout.drop(row)
-        if self.noise is not None:
-            self.noise = np.delete(self.noise, row, 0)
-
     # -- collecting ---------------------------------------------------------------------------
 
-    def _observe(self, obs: Any, update: bool) -> NDArray[np.float32]:
-        """Encoded (and, with a filter, normalised) observations `[K, E, D]`, a copy."""
-        encoded = self.obs_codec.encode(obs)
-        if not self.filter:
-            return np.array(encoded, np.float32)
-        if update:
-            self.obs_stats.update(encoded)
-        return self.obs_stats.normalize(encoded)
-
     def _collect(self) -> Rollout:
-        size = (self.horizon, self.num_envs)
-        self.noise = np.stack([self.distribution.noise(m.generator, size) for m in self.members])
-        dtype = np.int64 if self.distribution.discrete else np.float32
-        rollout = self.rollout = Rollout.empty(
-            (len(self.members), *size),
-            self.obs_codec.D,
-            self.distribution.num_inputs,
-            np.zeros(self.distribution.action_shape, dtype),
-        )
-        obs = self._observe(self.envs.obs, update=True)
-        with torch.inference_mode():
-            self.act = self.policy.bind(self.flat)
-            for t in range(self.horizon):
-                obs = self._tick(t, obs, rollout)
-                if not self.members:
-                    break
-        rollout.last_obs = obs
-        self.rollout = self.noise = None
-        return rollout
+        noise = self.sampler.noise([member.generator for member in self.members], self.horizon)
+        return self.sampler.collect(self._acting, noise, self._lost)
 
-    def _tick(self, t: int, obs: NDArray[np.float32], rollout: Rollout) -> NDArray[np.float32]:
-        assert self.noise is not None
-        inputs = self.act(torch.from_numpy(obs))
-        action = self.distribution.sample(inputs, torch.from_numpy(self.noise[:, t])).numpy()
-        rollout.obs[:, t], rollout.dist_inputs[:, t] = obs, inputs.numpy()
-        rollout.actions[:, t] = action
-        batch = self.envs.step(self.action_codec.decode(action))
-        rollout.raw_rewards[:, t], rollout.valid[:, t] = batch.reward, batch.valid
-        rollout.terminated[:, t], rollout.truncated[:, t] = batch.terminated, batch.truncated
-        cut = batch.truncated & ~batch.terminated
-        if cut.any():
-            final = self._observe(batch.final_obs, update=False)
-            for k, e in np.argwhere(cut).tolist():
-                rollout.final_index.append((k, t, e))
-                rollout.final_obs.append(final[k, e])
-        if batch.error:
-            for row in sorted(batch.error, reverse=True):
-                self.failures[self.ids[row]] = Failure.of(batch.error[row])
-                with torch.inference_mode(False):  # the rows that stay will be trained
-                    self._drop(row)
-            self.act = self.policy.bind(self.flat)
-        return self._observe(self.envs.obs, update=True)
+    def _acting(self) -> Act:
+        """How the members act with their present parameters."""
+        policy, sample = self.policy.bind(self.flat), self.distribution.sample
+
+        def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+            inputs = policy(obs)
+            return inputs, sample(inputs, noise)
+
+        return act
+
+    def _lost(self, row: int, error: Exception) -> None:
+        self.failures[self.ids[row]] = Failure.of(error)
+        self._drop(row)
 
     # -- learning -----------------------------------------------------------------------------
 

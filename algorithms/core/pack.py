@@ -7,7 +7,6 @@ never do.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +26,7 @@ from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spa
 from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
+from algorithms.core.sampler import Sampler
 from algorithms.core.stack import Layout
 from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
@@ -73,6 +73,11 @@ class AlgorithmPack(Pack):
             normalize=self.shared["normalize_actions"],
         )
         self.distribution = distribution_of(action_space)
+        self.filter = self.shared["observation_filter"] == "MeanStdFilter"
+        self.sampler = Sampler(
+            self.envs, self.distribution, self.obs_codec, self.action_codec, filter=self.filter
+        )
+        self.obs_stats = self.sampler.obs_stats
         with torch.random.fork_rng():
             self.network = self.make_network()
         self.layout = Layout(self.network)
@@ -80,7 +85,6 @@ class AlgorithmPack(Pack):
         self.members: list[Member] = []
         self.flat = torch.zeros(0, self.layout.size)
         self.adam = AdamState(self.flat.clone(), self.flat.clone(), torch.zeros(0))
-        self.obs_stats = RunningStats(self.obs_codec.D)
         self.return_stats = RunningStats(1)
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
@@ -125,7 +129,7 @@ class AlgorithmPack(Pack):
             adaptive=self.initial_adaptive(config),
         )
         if state is None:
-            self.envs.add(derived_seed(seed, "environments") >> 32)
+            self.sampler.add(derived_seed(seed, "environments") >> 32)
             self._append(self.fresh_parameters(seed))
         else:
             self._append_state(member, state)
@@ -174,10 +178,6 @@ class AlgorithmPack(Pack):
         """Values that the algorithm adjusts by itself, at the start."""
         return {}
 
-    @abstractmethod
-    def on_drop(self, row: int) -> None:
-        """A row is about to be removed (from a rollout under way, say)."""
-
     # -- rows ---------------------------------------------------------------------------------
 
     def _row(self, id: ReplicaId) -> int:
@@ -210,7 +210,6 @@ class AlgorithmPack(Pack):
         self.adam = AdamState(
             *(torch.cat([rows, row[None]]) for rows, row in zip(self.adam, adam, strict=True))
         )
-        self.obs_stats.add()
         self.return_stats.add()
         self.discounted = np.concatenate([self.discounted, np.zeros((1, self.num_envs))])
 
@@ -235,7 +234,7 @@ class AlgorithmPack(Pack):
                 for name, array in arrays.items()
                 if name.startswith("environment/")
             }
-            self.envs.add(
+            self.sampler.add(
                 derived_seed(member.seed, "environments") >> 32, (own, values["environment"])
             )
         else:
@@ -243,7 +242,7 @@ class AlgorithmPack(Pack):
             member.generator = np.random.Generator(np.random.PCG64(branch))
             member.episodes.running_return[:] = 0.0
             member.episodes.running_length[:] = 0
-            self.envs.add(branch >> 32)
+            self.sampler.add(branch >> 32)
         self._append(
             tensors["parameters"],
             AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/steps"]),
@@ -254,12 +253,10 @@ class AlgorithmPack(Pack):
         self.discounted[-1] = arrays["discounted"]
 
     def _drop(self, row: int) -> None:
-        self.on_drop(row)
         keep = torch.tensor([i for i in range(len(self.ids)) if i != row], dtype=torch.int64)
-        self.envs.remove(row)
+        self.sampler.remove(row)
         self.flat = self.flat[keep]
         self.adam = AdamState(*(rows[keep] for rows in self.adam))
-        self.obs_stats.remove(row)
         self.return_stats.remove(row)
         self.discounted = np.delete(self.discounted, row, 0)
         del self.ids[row], self.members[row]
