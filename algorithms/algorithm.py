@@ -1,98 +1,45 @@
 """`Algorithm`: one agent to train, evaluate, ask for actions, save and restore: a pack of one.
 
-Invariant: asking it for anything changes none of its training; what was saved and restored goes on
-exactly as what was not.
+Invariant: asking it for anything changes none of its training.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any
 
-import numpy as np
-
-from algorithms import saved
-from algorithms.config import AlgorithmConfig
+from algorithms import building, lone, saved
+from algorithms.agent import Agent
 from algorithms.core.evaluation import evaluate_member
-from algorithms.core.member import derived_seed
-from algorithms.core.names import plain, recalled
-from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.names import plain
 from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
 from algorithms.results import ResultDict
-from tunerl import registry
-from tunerl.errors import (
-    CheckpointError,
-    Conflict,
-    InvalidConfig,
-    InvalidInput,
-    NotFound,
-    TrainableError,
-)
+from tunerl.errors import InvalidInput, TrainableError
 from tunerl.hyperparameters import resolve_fields
-from tunerl.trainable import Failure, State
-from tunerl.trial import ReplicaId
-
-if TYPE_CHECKING:
-    from algorithms.core.on_policy import OnPolicyPack
-
-_classes: dict[str, type[Algorithm]] = {}
+from tunerl.trainable import Failure
 
 
-class Algorithm:
+class Algorithm(Agent):
     """One agent of the algorithm `spec`. A subclass needs no more than that attribute.
 
     `config`: a configuration object or a dict of settings; `env` goes before the one it names.
-    Without a seed (``debugging(seed=...)``) each agent draws one of its own.
+    `seed`: the agent's; by default that of ``debugging(seed=...)``, else one that it draws.
     Raises `InvalidConfig`. Usable as a context manager, which calls `stop` at its end.
+
+    A subclass with a `training_step` of its own is an algorithm of its own, under the name of the
+    class; a sweep trains each agent of it by itself.
     """
 
-    spec: ClassVar[AlgorithmSpec]
-
-    def __init__(
-        self, config: AlgorithmConfig | Mapping[str, Any] | None = None, env: Any = None
-    ) -> None:
-        full = _configuration(type(self), config, env)
-        self._configure(full)
-        self._seed = 0 if full["seed"] is not None else secrets.randbits(31)
-        self._id = ReplicaId(0, 0)
-        pack: Any = self.config.spec.open(self._settings)
-        self._pack: OnPolicyPack | None = pack
-        try:
-            pack.join(self._id, self._settings, self._seed)
-        except BaseException:
-            self.stop()
-            raise
-        self._policy: Policy | None = None
-        self._generator = self._action_generator()
-        self._failed: Failure | None = None
-        self._run = ""
+    _run = ""  # where its checkpoints go by themselves
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own = cls.training_step is not Algorithm.training_step
+        if "spec" not in cls.__dict__ and own and hasattr(cls, "spec"):
+            cls.spec = cls.spec.named(cls.__name__)
         if "spec" in cls.__dict__:
-            _classes[cls.spec.name] = cls
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"{self.name}({self._settings['env']!r}, iteration {self.iteration})"
-
-    @property
-    def name(self) -> str:
-        """The name under which the algorithm is registered."""
-        return self.config.spec.name
-
-    @property
-    def iteration(self) -> int:
-        """How many training iterations its agent has behind it."""
-        return int(self._state().values["member"]["iteration"])
-
-    training_iteration = iteration
+            cls.spec.kind = cls if own else None
+            building.classes[cls.spec.name] = cls
 
     # -- training -------------------------------------------------------------------------------
 
@@ -102,15 +49,20 @@ class Algorithm:
         Raises `TrainableError` when the agent fails (its environment raises, its loss is NaN): it
         can then only be restored, or stopped.
         """
-        pack = self._member()
-        report = pack.step()[self._id]
+        self._member()
+        own = type(self).training_step is not Algorithm.training_step
+        result = lone.counted(self) if own else self.training_step()
         self._policy = None
+        result["config"] = plain(self._settings)
+        return result
+
+    def training_step(self) -> ResultDict:
+        """What one iteration does; its metrics, nested or flat. A subclass may say it anew."""
+        report = self._member().step()[self._id]
         if isinstance(report, Failure):
             self._failed = report
             raise TrainableError(f"{self.name} failed: {report.error}\n{report.traceback}")
-        result = ResultDict.nested(report)
-        result["config"] = plain(self._settings)
-        return result
+        return ResultDict.nested(report)
 
     def evaluate(
         self,
@@ -139,12 +91,6 @@ class Algorithm:
             pack, row, seed=seed, duration=duration, unit=unit, explore=explore
         )
         return ResultDict.nested(metrics)
-
-    def stop(self) -> None:
-        """Close the environments. Twice is no error."""
-        if self._pack is not None:
-            self._pack.close()
-            self._pack = None
 
     # -- acting ---------------------------------------------------------------------------------
 
@@ -229,111 +175,5 @@ class Algorithm:
         as a class is found again where this program has used it, else it is to be given here.
         Raises `CheckpointError`, `CorruptCheckpoint`.
         """
-        state, meta = saved.load(checkpoint, replica)
-        found = _class_for(cls, str(meta.get("trainable")))
-        try:
-            algorithm = found({**recalled(meta["config"]), **dict(config or {})})
-        except InvalidConfig as error:
-            raise CheckpointError(
-                f"the configuration of {checkpoint} cannot be used ({error}); register what it "
-                "names, or give other settings: config={...}"
-            ) from error
-        try:
-            algorithm.set_state({**meta, "state": state})
-        except BaseException:
-            algorithm.stop()
-            raise
-        return algorithm
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that `set_state` needs to go on bit for bit; `state` holds the arrays."""
-        state, config = self._state(), plain(self._settings)
-        member = state.values["member"]
-        member["config"] = config
-        clock = {"training_iteration": member["iteration"], "time_total_s": member["time_total_s"]}
-        own = {"trainable": self.name, "replica": 0, "seed": self._seed, "config": config}
-        return {**clock, **own, "state": state}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `get_state`; the agent takes over the seed too, so nothing differs."""
-        if state.get("trainable") != self.name:
-            raise CheckpointError(
-                f"the checkpoint is of {state.get('trainable')!r}, this is a {self.name!r}; use "
-                "Algorithm.from_checkpoint"
-            )
-        pack, before = self._running(), None
-        if self._id in pack.ids:
-            before = pack.read(self._id)
-            pack.leave(self._id)
-        settings = {**self._settings, "seed": state["config"].get("seed")}
-        try:
-            pack.join(self._id, settings, int(state["seed"]), state["state"])
-        except Exception as error:
-            if before is not None:
-                pack.join(self._id, self._settings, self._seed, before)
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"the checkpoint does not fit {self!r}: {error}") from error
-        self._configure(AlgorithmConfig.of(self.config.spec, settings))
-        self._seed, self._failed, self._policy = int(state["seed"]), None, None
-        self._generator = self._action_generator()
-
-    # -- the pack -------------------------------------------------------------------------------
-
-    def _configure(self, config: AlgorithmConfig) -> None:
-        self.config = AlgorithmConfig.of(config.spec, config.resolved())
-        self.config.freeze()
-        self._settings = dict(self.config.items())
-
-    def _running(self) -> OnPolicyPack:
-        if self._pack is None:
-            raise Conflict(f"this {self.name} was stopped; build or restore another one")
-        return self._pack
-
-    def _member(self) -> OnPolicyPack:
-        pack = self._running()
-        if self._failed is not None:
-            raise Conflict(f"this {self.name} failed ({self._failed.error}); restore a checkpoint")
-        return pack
-
-    def _state(self) -> State:
-        return self._member().read(self._id)
-
-    def _action_generator(self) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64(derived_seed(self._seed, "compute_actions")))
-
-
-def algorithm_class(spec: AlgorithmSpec) -> type[Algorithm]:
-    """The class of an algorithm; one that has none gets one."""
-    return _classes.get(spec.name) or type(spec.name, (Algorithm,), {"spec": spec})
-
-
-def _configuration(cls: type[Algorithm], config: Any, env: Any) -> AlgorithmConfig:
-    spec = getattr(cls, "spec", None)
-    if isinstance(config, AlgorithmConfig):
-        if spec is not None and config.spec.name != spec.name:
-            raise InvalidConfig(f"{cls.__name__} cannot use a configuration of {config.spec.name}")
-        full = config.copy(copy_frozen=False)
-    elif spec is None:
-        raise InvalidConfig("Algorithm alone names no algorithm; use PPO(config), for example")
-    else:
-        full = AlgorithmConfig.of(spec, config)
-    return full.environment(env)
-
-
-def _class_for(cls: type[Algorithm], name: str) -> type[Algorithm]:
-    """`cls`, or for `Algorithm` itself the class of what wrote a checkpoint."""
-    own = getattr(cls, "spec", None)
-    if own is not None:
-        if own.name != name:
-            raise CheckpointError(
-                f"the checkpoint is of {name!r}, not of {own.name!r}; use Algorithm.from_checkpoint"
-            )
-        return cls
-    try:
-        spec = registry.trainable(name)
-    except NotFound as error:
-        raise CheckpointError(f"the checkpoint is of {name!r}: {error}") from error
-    if not isinstance(spec, AlgorithmSpec):
-        raise CheckpointError(f"the checkpoint is of {name!r}, which is no RL algorithm")
-    return algorithm_class(spec)
+        made: Algorithm = building.of_checkpoint(cls, checkpoint, replica, config)
+        return made

@@ -216,7 +216,7 @@ class AlgorithmConfig:
 
     @property
     def algo_class(self) -> type[Algorithm]:
-        from algorithms.algorithm import algorithm_class
+        from algorithms.building import algorithm_class
 
         return algorithm_class(self.spec)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from algorithms.core import envs, names, nets
 from algorithms.core.envs.spaces import check_spaces
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
+from tunerl.registry import importable, trainable
 from tunerl.trainable import Pack, TrainableSpec, hyperparameters
 from tunerl.trial import Config, Metrics
+
+if TYPE_CHECKING:
+    from algorithms.algorithm import Algorithm
 
 ALIASES = {
     "lambda": "lambda_",
@@ -33,10 +37,17 @@ class AlgorithmSpec(TrainableSpec):
 
     def __init__(self, name: str, parameters: type, pack: Callable[..., Pack]) -> None:
         self.name, self.parameters, self.pack = name, parameters, pack
+        self.kind: type[Algorithm] | None = None  # a class with a training_step of its own
         self.fixed = [n for n, info in hyperparameters(parameters).items() if not info.vector]
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.kind is not None and not importable(self):
+            return _rebuilt, (type(self), dict(vars(self)))
         return _registered, (self.name,)
+
+    def named(self, name: str) -> AlgorithmSpec:
+        """The same under another name."""
+        return _rebuilt(type(self), vars(self) | {"name": name})
 
     def resolve(self, config: Config) -> Config:
         config, problems = own_settings(config, self.parameters)
@@ -73,7 +84,7 @@ class AlgorithmSpec(TrainableSpec):
         return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=names.word)
 
     def capacity(self, config: Config) -> int:
-        return int(config["max_pack_size"])
+        return 1 if self.kind is not None else int(config["max_pack_size"])
 
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
         """Decides `torch_compile_learner` from the size of the experiment, where it is None."""
@@ -91,6 +102,14 @@ class AlgorithmSpec(TrainableSpec):
         return config | {"torch_compile_learner": pays}
 
     def open(self, config: Config) -> Pack:
+        if self.kind is not None:
+            from algorithms.lone import LonePack
+
+            return LonePack(self.kind)
+        return self.open_pack(config)
+
+    def open_pack(self, config: Config) -> Pack:
+        """A pack of the algorithm's own making, whoever drives it."""
         return self.pack(config, self.resolve, self.pack_key)
 
     def schema(self) -> dict[str, Any]:
@@ -144,9 +163,13 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
 
 
 def _registered(name: str) -> TrainableSpec:
-    from tunerl.registry import trainable
-
     return trainable(name)
+
+
+def _rebuilt(kind: type[AlgorithmSpec], attributes: dict[str, Any]) -> AlgorithmSpec:
+    made = kind.__new__(kind)
+    vars(made).update(attributes)
+    return made
 
 
 class _Box:

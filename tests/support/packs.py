@@ -167,6 +167,17 @@ class CrowdSpec(registry.AuthorSpec):
         return Crowd(self)
 
 
+def own_step() -> TrainableSpec:
+    """PPO whose class has a training step of its own."""
+    from algorithms import PPO
+
+    class Own(PPO):
+        def training_step(self) -> Any:
+            return {**super().training_step(), "own": True}
+
+    return Own.spec
+
+
 _WALK = {"size": 1.0, "start": 2}
 _PPO = {
     "env": "CartPole-v1",
@@ -184,5 +195,6 @@ CASES = [
     Case("files", FileWalk, _WALK, {"size": 3.0, "start": 2}, {"size": "1"}),
     Case("crowd", CrowdSpec(), _WALK, {"size": 3.0, "start": 2}, {"start": 0.5}),
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
+    Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
 ]

@@ -1,0 +1,170 @@
+"""`Agent`: one agent in a pack of its own: its configuration, its full state, its life.
+
+Invariant: what was saved and restored goes on exactly as what was not.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from algorithms import building
+from algorithms.config import AlgorithmConfig
+from algorithms.core.member import Member, derived_seed
+from algorithms.core.names import plain
+from algorithms.core.spec import AlgorithmSpec
+from algorithms.policy import Policy
+from tunerl.errors import CheckpointError, Conflict
+from tunerl.trainable import Failure, State
+from tunerl.trial import ReplicaId
+
+if TYPE_CHECKING:
+    from algorithms.core.on_policy import OnPolicyPack
+
+
+class Agent:
+    """What `Algorithm` stands on; see there."""
+
+    spec: ClassVar[AlgorithmSpec]
+
+    def __init__(
+        self,
+        config: AlgorithmConfig | Mapping[str, Any] | None = None,
+        env: Any = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        full = building.configuration(type(self), config, env)
+        self._configure(full)
+        drawn = 0 if full["seed"] is not None else secrets.randbits(31)
+        self._seed = drawn if seed is None else seed
+        self._id = ReplicaId(0, 0)
+        pack: Any = self.config.spec.open_pack(self._settings)
+        self._pack: OnPolicyPack | None = pack
+        try:
+            pack.join(self._id, self._settings, self._seed)
+        except BaseException:
+            self.stop()
+            raise
+        self._policy: Policy | None = None
+        self._generator = self._action_generator()
+        self._failed: Failure | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"{self.name}({self._settings['env']!r})"
+
+    # -- what it is -----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name under which the algorithm is registered."""
+        return self.config.spec.name
+
+    @property
+    def iteration(self) -> int:
+        """How many training iterations its agent has behind it."""
+        return self.record.iteration
+
+    training_iteration = iteration
+
+    @property
+    def record(self) -> Member:
+        """What it counts (iterations, environment steps, episodes), and its random generator."""
+        pack = self._member()
+        return pack.members[pack.ids.index(self._id)]
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it cannot go on, if it failed."""
+        return self._failed
+
+    def stop(self) -> None:
+        """Close the environments. Twice is no error."""
+        if self._pack is not None:
+            self._pack.close()
+            self._pack = None
+
+    # -- its configuration and state ------------------------------------------------------------
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        """Other values of settings that may change while it trains (learning rate, ...); True.
+
+        Raises `InvalidConfig` for those that fix the shape of the agent or its environment.
+        """
+        config = building.settings_of({**self.config.to_dict(), **new_config}, self.config.spec)
+        self._member().configure(self._id, dict(config.items()))
+        self._configure(config)
+        return True
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that `set_state` needs to go on bit for bit; `state` holds the arrays."""
+        state, config = self._state(), plain(self._settings)
+        member = state.values["member"]
+        member["config"] = config
+        clock = {"training_iteration": member["iteration"], "time_total_s": member["time_total_s"]}
+        own = {"trainable": self.name, "replica": 0, "seed": self._seed, "config": config}
+        return {**clock, **own, "state": state}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `get_state`; the agent takes over the seed too, so nothing differs.
+
+        Raises `CheckpointError` for a state of another algorithm or network, and stays as it was.
+        """
+        if state.get("trainable") != self.name:
+            raise CheckpointError(
+                f"the checkpoint is of {state.get('trainable')!r}, this is a {self.name!r}; use "
+                "Algorithm.from_checkpoint"
+            )
+        pack, before = self._running(), None
+        if self._id in pack.ids:
+            before = pack.read(self._id)
+            pack.leave(self._id)
+        settings = {**self._settings, "seed": state["config"].get("seed")}
+        try:
+            pack.join(self._id, settings, int(state["seed"]), state["state"])
+        except Exception as error:
+            if before is not None:
+                pack.join(self._id, self._settings, self._seed, before)
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"the checkpoint does not fit {self!r}: {error}") from error
+        self._configure(AlgorithmConfig.of(self.config.spec, settings))
+        self._seed, self._failed, self._policy = int(state["seed"]), None, None
+        self._generator = self._action_generator()
+
+    def take(self, state: State) -> None:
+        """Go on from an agent's full state, with the seed of one's own."""
+        own = {"trainable": self.name, "seed": self._seed, "config": plain(self._settings)}
+        self.set_state({**own, "state": state})
+
+    # -- the pack -------------------------------------------------------------------------------
+
+    def _configure(self, config: AlgorithmConfig) -> None:
+        self.config = building.settings_of(config.to_dict(), config.spec)
+        self._settings = dict(self.config.items())
+
+    def _running(self) -> OnPolicyPack:
+        if self._pack is None:
+            raise Conflict(f"this {self.name} was stopped; build or restore another one")
+        return self._pack
+
+    def _member(self) -> OnPolicyPack:
+        pack = self._running()
+        if self._failed is not None:
+            raise Conflict(f"this {self.name} failed ({self._failed.error}); restore a checkpoint")
+        return pack
+
+    def _state(self) -> State:
+        return self._member().read(self._id)
+
+    def _action_generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(derived_seed(self._seed, "compute_actions")))
