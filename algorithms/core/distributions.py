@@ -64,9 +64,13 @@ class Categorical(Distribution):
         return generator.random((*shape, 1), dtype=np.float32)
 
     def sample(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        """Inverse CDF: the first action whose cumulative probability exceeds the noise."""
-        cumulative = torch.softmax(inputs, -1).cumsum(-1)[..., :-1]
-        return (cumulative <= noise).sum(-1)
+        """Inverse CDF: the first action whose cumulative probability exceeds the noise.
+
+        The noise is taken of the sum of all probabilities, so that rounding never brings it to an
+        action of probability 0.
+        """
+        cumulative = torch.softmax(inputs, -1).cumsum(-1)
+        return (cumulative[..., :-1] <= noise * cumulative[..., -1:]).sum(-1)
 
     def mode(self, inputs: Tensor) -> Tensor:
         return inputs.argmax(-1)
