@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # see INDUCTOR_OPTIONS
 
 Batch = dict[str, Tensor]
+MEMORY = ("state_in", "resets")  # of a batch: what a recurrent network takes after the observations
 TRACED_SIZES = (32, 16, 8, 4, 2)
 COMPILED_SIZES = (16, 2)
 RESHAPES = {
@@ -196,7 +197,8 @@ class LiftedUpdate:
         """The gradient `[P]` of one agent's loss at the parameters `at`, and the statistics."""
 
         def objective(parameters: dict[str, Tensor], part: Batch) -> tuple[Tensor, Tensor]:
-            return self.loss(lambda obs: self.call(parameters, obs), part, hp)
+            memory = [part[name] for name in MEMORY if name in part]
+            return self.loss(lambda *obs: self.call(parameters, *obs, *memory), part, hp)
 
         where, found = self.layout.views(at), []
         for part in cut(batch, self.parts):
