@@ -142,7 +142,6 @@ FOREIGN: dict[str, Foreign] = {
     "preprocessor_pref": Foreign((None,), "observations are flattened, discrete ones one-hot"),
     "compress_observations": Foreign((False,), "rollouts are kept as they are"),
     # training
-    "grad_clip_by": Foreign(("global_norm",), "gradients are clipped by their global norm"),
     "optimizer": Foreign(({}, None), _OPTIMIZER),
     "learner_class": Foreign((None,), "write an algorithm with a loss of its own"),
     "learner_connector": Foreign((None,), "write an algorithm of its own"),

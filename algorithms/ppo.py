@@ -18,13 +18,11 @@ from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.member import Member
 from algorithms.core.on_policy import OnPolicyPack
-from algorithms.core.parameters import CommonParameters
+from algorithms.core.parameters import CommonParameters, Value, grad_clip_by
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.core.stack import Batch
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
-
-Value = float | list[Any]
 
 
 @dataclass(frozen=True)
@@ -42,25 +40,30 @@ class PPOParameters(CommonParameters):
         3e-4, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
         search={"loguniform": [1e-5, 1e-2]},
     )  # fmt: skip
-    adam_epsilon: float = vector(1e-5, "epsilon of Adam", low=0.0, exclusive_low=True)
-    grad_clip: float | None = vector(
-        0.5, "largest global norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
-        optional=True, search={"choice": [0.3, 0.5, 1.0, 5.0]},
+    adam_epsilon: Value = vector(
+        1e-5, "epsilon of Adam", low=0.0, exclusive_low=True, schedule=True
+    )
+    grad_clip: Value | None = vector(
+        0.5, "largest norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
+        optional=True, schedule=True, search={"choice": [0.3, 0.5, 1.0, 5.0]},
     )  # fmt: skip
+    grad_clip_by: str = grad_clip_by()
     use_gae: bool = vector(True, "False: plain returns, as lambda_ 1")
-    lambda_: float = vector(0.95, "GAE's lambda", low=0.0, high=1.0, search={"uniform": [0.8, 1.0]})
+    lambda_: Value = vector(
+        0.95, "GAE's lambda", low=0.0, high=1.0, schedule=True, search={"uniform": [0.8, 1.0]}
+    )
     use_critic: bool = vector(True, "False: returns instead of advantages over the value")
     normalize_advantages: bool = vector(True, "mean 0 and deviation 1 in each minibatch")
     clip_param: Value = vector(
         0.2, "how far the ratio may leave 1", low=0.0, exclusive_low=True, schedule=True,
         search={"uniform": [0.1, 0.4]},
     )  # fmt: skip
-    vf_clip_param: float | None = vector(
+    vf_clip_param: Value | None = vector(
         None, "how far a value may move in one iteration; None: as far as it wants", low=0.0,
-        exclusive_low=True, optional=True,
+        exclusive_low=True, optional=True, schedule=True,
     )  # fmt: skip
-    vf_loss_coeff: float = vector(
-        0.5, "weight of the value loss", low=0.0, search={"uniform": [0.2, 1.0]}
+    vf_loss_coeff: Value = vector(
+        0.5, "weight of the value loss", low=0.0, schedule=True, search={"uniform": [0.2, 1.0]}
     )
     entropy_coeff: Value = vector(
         0.0, "weight of the entropy bonus", low=0.0, schedule=True,

@@ -42,7 +42,11 @@ class OnPolicyPack(AlgorithmPack):
         self.policy = LiftedForward(self.layout, self._half("policy", 0))
         self.value = LiftedForward(self.layout, self._half("value", 1))
         self.update = LiftedUpdate(
-            self.layout, self.network, self.loss, bool(self.shared["torch_compile_learner"])
+            self.layout,
+            self.network,
+            self.loss,
+            bool(self.shared["torch_compile_learner"]),
+            clip_by=self.shared["grad_clip_by"],
         )
         self.failures: dict[ReplicaId, Failure] = {}
 

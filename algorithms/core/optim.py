@@ -1,4 +1,4 @@
-"""One agent's optimiser step on a flat parameter vector `[P]`: clip by global norm, then a rule.
+"""One agent's optimiser step on a flat parameter vector `[P]`: clip, then a rule.
 
 Stock optimisers mix the members of a stack; these are lifted over the pack like the loss. A rule is
 an `Optimiser`; what it is called with is a row's, so each row has its own rate, decay and epsilon.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 BETA1, BETA2 = 0.9, 0.999
+CLIPS = ("global_norm", "norm", "value")
 
 
 class AdamState(NamedTuple):
@@ -31,6 +33,28 @@ def clip_by_global_norm(gradient: Tensor, limit: Tensor) -> tuple[Tensor, Tensor
     """The gradient scaled down to norm `limit` where it is longer, and its norm before."""
     norm = torch.linalg.vector_norm(gradient)
     return gradient * (limit / (norm + 1e-6)).clamp(max=1.0), norm
+
+
+def clip_by_norms(gradient: Tensor, limit: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Each parameter's gradient (`sizes` elements of `[P]`) scaled down to norm `limit` where it
+    is longer, and the norm of the whole before."""
+    parts = [clip_by_global_norm(part, limit)[0] for part in torch.split(gradient, list(sizes))]
+    return torch.cat(parts), torch.linalg.vector_norm(gradient)
+
+
+def clip_by_value(gradient: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Each element brought into [-limit, limit], and the norm of the whole before."""
+    return torch.clamp(gradient, -limit, limit), torch.linalg.vector_norm(gradient)
+
+
+def clip(gradient: Tensor, limit: Tensor, by: str, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The gradient `[P]` clipped in one of the `CLIPS` ways, and its norm before.
+
+    `sizes`: how many elements of it each parameter has. An infinite limit changes nothing.
+    """
+    if by == "norm":
+        return clip_by_norms(gradient, limit, sizes)
+    return clip_by_value(gradient, limit) if by == "value" else clip_by_global_norm(gradient, limit)
 
 
 def bias_corrected(lr: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from algorithms.core.envs import VECTORIZE_MODES
+from algorithms.core.optim import CLIPS
 from tunerl.trainable import fixed, vector
+
+Value = float | list[Any]
+"""A number, or the schedule of one."""
+
+
+def grad_clip_by() -> Any:
+    """The field that every algorithm with a `grad_clip` has."""
+    return fixed(
+        "global_norm",
+        "what grad_clip limits: the norm of the whole gradient, that of "
+        "each parameter's, or each element",
+        choices=CLIPS,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.core.optim import Adam, AdamState, Optimiser, clip_by_global_norm
+from algorithms.core.optim import Adam, AdamState, Optimiser, clip
 from algorithms.core.steady import STEADY
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Layout:
         self.shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
         self.sizes = {name: p.numel() for name, p in network.named_parameters()}
         self.size = sum(self.sizes.values())
+        self.counts = tuple(self.sizes.values())
 
     def flatten(self, network: nn.Module) -> Tensor:
         """The parameters of a network as one vector `[P]`."""
@@ -160,12 +161,12 @@ class LiftedForward:
 
 
 class LiftedUpdate:
-    """One minibatch update of the rows of a stack: gradient, clip by norm, Adam, all of it per row.
+    """One minibatch update of the rows of a stack: gradient, clip, Adam, all of it per row.
 
     `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
     is its network. Needs the hyperparameter `grad_clip` and those of `rule`, which is Adam unless
     given. `parts`: the gradient is the mean of those of so many parts of the batch, cut along its
-    second axis.
+    second axis. `clip_by`: one of `optim.CLIPS`.
     """
 
     def __init__(
@@ -176,9 +177,10 @@ class LiftedUpdate:
         compile: bool,
         rule: Optimiser | None = None,
         parts: int = 1,
+        clip_by: str = "global_norm",
     ) -> None:
         self.layout, self.loss = layout, loss
-        self.rule, self.parts = rule or Adam(), parts
+        self.rule, self.parts, self.clip_by = rule or Adam(), parts, clip_by
         self.call = caller(network)
         self.compile = compile and compiler_available()
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
@@ -189,7 +191,7 @@ class LiftedUpdate:
     ) -> tuple[Tensor, AdamState, Tensor]:
         """The update of one agent: `[P]`, its optimiser, its minibatch, its hyperparameters."""
         gradient, statistics = self.gradient(at, batch, hp)
-        gradient, norm = clip_by_global_norm(gradient, hp["grad_clip"])
+        gradient, norm = clip(gradient, hp["grad_clip"], self.clip_by, self.layout.counts)
         flat, state = self.rule.step(flat, gradient, state, hp)
         return flat, state, torch.cat([statistics, norm.reshape(1)])
 

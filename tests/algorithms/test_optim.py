@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.func import vmap
 
 from algorithms.core.optim import (
+    CLIPS,
     OPTIMISERS,
     AdamState,
     adam,
     bias_corrected,
+    clip,
     clip_by_global_norm,
 )
 
@@ -91,6 +93,30 @@ def test_each_row_has_its_own_limit_and_infinity_is_none() -> None:
     torch.testing.assert_close(clipped, torch.tensor([[0.6, 0.8], [3.0, 4.0], [3.0, 4.0]]))
     zero, norm = clip_by_global_norm(torch.zeros(2), torch.tensor(torch.inf))
     assert (zero.tolist(), norm.item()) == ([0.0, 0.0], 0.0)
+
+
+def test_each_parameter_is_clipped_by_its_own_norm() -> None:
+    # parameters of 2, 1 and 2 elements with norms 5, 2 and 0.5; limit 1
+    gradient = torch.tensor([3.0, 4.0, -2.0, 0.3, 0.4])
+    clipped, norm = clip(gradient, torch.tensor(1.0), "norm", (2, 1, 2))
+    torch.testing.assert_close(clipped, torch.tensor([0.6, 0.8, -1.0, 0.3, 0.4]))
+    assert norm.item() == pytest.approx((25 + 4 + 0.25) ** 0.5)
+
+
+def test_each_element_is_clipped_by_value_and_an_infinite_limit_changes_nothing() -> None:
+    gradient = torch.tensor([3.0, -4.0, 0.5])
+    clipped, norm = clip(gradient, torch.tensor(1.0), "value", (1, 2))
+    assert clipped.tolist() == [1.0, -1.0, 0.5]
+    assert norm.item() == pytest.approx(25.25**0.5)
+    for by in CLIPS:
+        untouched, _ = clip(gradient, torch.tensor(torch.inf), by, (1, 2))
+        assert untouched.tolist() == gradient.tolist()
+
+
+def test_clipping_by_global_norm_is_what_is_done_by_that_name() -> None:
+    gradient = torch.tensor([3.0, 4.0])
+    clipped, _ = clip(gradient, torch.tensor(1.0), "global_norm", (1, 1))
+    torch.testing.assert_close(clipped, torch.tensor([0.6, 0.8]))
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
