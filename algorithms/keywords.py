@@ -180,18 +180,8 @@ FOREIGN: dict[str, Foreign] = {
     "callbacks_class": Foreign((None,), _LOOP),
 }
 
-_NO_LSTM = Foreign((False,), "recurrent networks are not there yet; stack frames in a wrapper")
 MODEL: dict[str, Foreign] = {
-    "use_lstm": _NO_LSTM,
-    "use_attention": _NO_LSTM,
-    "max_seq_len": Foreign((20,), _NO_LSTM.instead),
-    "lstm_cell_size": Foreign((256,), _NO_LSTM.instead),
-    "conv_filters": Foreign((None, [], ()), "give a network of your own as custom_model"),
-    "conv_activation": Foreign(("relu",), "give a network of your own as custom_model"),
-    "head_fcnet_hiddens": Foreign(([], ()), "put all layers into fcnet_hiddens"),
-    "post_fcnet_hiddens": Foreign(([], ()), "put all layers into fcnet_hiddens"),
-    "custom_action_dist": Foreign((None,), "the distribution is that of the action space"),
-    "custom_preprocessor": Foreign((None,), "wrap the environment instead"),
+    "use_attention": Foreign((False,), "use_lstm, use_gru, or stacked frames remember too"),
 }
 """The same for settings of the network."""
 
