@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms.core import nets
 from algorithms.core.spec import AlgorithmSpec
-from algorithms.keywords import FOREIGN, METHODS, MISSING_METHODS, MODEL, canonical
+from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, canonical, foreign_to
+from algorithms.offline.spaces_json import plain
 from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
 from tunerl.hyperparameters import defaults, resolve_fields
 from tunerl.space.tree import has_domains, parse
@@ -92,6 +93,10 @@ class AlgorithmConfig:
 
     def training(self, **settings: Any) -> Self:
         return self._set("training", settings)
+
+    def offline_data(self, **settings: Any) -> Self:
+        """`input_`: files to learn from: a path, a glob, a directory, a URL, or a list of them."""
+        return self._set("offline_data", settings)
 
     def evaluation(self, **settings: Any) -> Self:
         """`evaluation_config` may only say ``{"explore": ...}``."""
@@ -248,8 +253,9 @@ class AlgorithmConfig:
 
     def _checked(self, method: str | None, name: str, value: Any) -> dict[str, Any]:
         """The settings that this one amounts to: one, or none."""
-        if name in FOREIGN and name not in self:
-            FOREIGN[name].check(name, value)
+        value, foreign = plain(value), foreign_to(self.spec.parameters)
+        if name in foreign and name not in self:
+            foreign[name].check(name, value)
             return {}
         if name not in self:
             raise InvalidConfig(Problem(name, self._unknown(name)))

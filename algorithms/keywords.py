@@ -5,6 +5,7 @@ and a sentence on what to use instead of the others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "environment": (
         "env",
         "env_config",
+        "observation_space",
+        "action_space",
         "clip_actions",
         "normalize_actions",
         "normalize_rewards",
@@ -28,6 +31,11 @@ METHODS: dict[str, tuple[str, ...]] = {
         "observation_filter",
     ),
     "learners": (),
+    "offline_data": (
+        "input_",
+        "input_read_method",
+        "dataset_num_iters_per_learner",
+    ),
     "evaluation": (
         "evaluation_interval",
         "evaluation_duration",
@@ -97,6 +105,8 @@ _STACK = "there is one API, with the new stack's names (results answer to the ol
 _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
 _MODULE = "give a torch module: rl_module(module_class=...) or model={'custom_model': ...}"
+_OWN_STEPS = "it learns from its own steps; BC and MARWIL learn from files"
+_FILES = "the files are read once, and stay in memory"
 _SHARE = "say it in the model: model={'vf_share_layers': True}"
 
 FOREIGN: dict[str, Foreign] = {
@@ -150,6 +160,34 @@ FOREIGN: dict[str, Foreign] = {
     "lr_schedule": Foreign((None,), _SCHEDULE),
     "entropy_coeff_schedule": Foreign((None,), _SCHEDULE),
     "shuffle_sequences": Foreign((), "it is called shuffle_batch_per_epoch now"),
+    # offline_data
+    "input_": Foreign(("sampler", None), "it learns from its own steps; BC and MARWIL from files"),
+    "input_config": Foreign(({}, None), "give the files: offline_data(input_=...)"),
+    "input_read_method": Foreign((), _OWN_STEPS),
+    "input_read_method_kwargs": Foreign(({}, None), _FILES),
+    "input_read_schema": Foreign(({}, None), "name the columns as RLlib does: obs, actions, ..."),
+    "input_read_episodes": Foreign((False,), _FILES),
+    "input_read_sample_batches": Foreign((False,), _FILES),
+    "input_read_batch_size": Foreign((None,), _FILES),
+    "input_filesystem": Foreign((None,), "give a URL, such as s3://bucket/data"),
+    "input_filesystem_kwargs": Foreign(({}, None), "give a URL, such as s3://bucket/data"),
+    "input_compress_columns": Foreign(([], ()), "columns that are packed are never opened"),
+    "input_spaces_jsonable": Foreign((False, True), "the spaces are read from the files"),
+    "materialize_data": Foreign((True, False), _FILES),
+    "materialize_mapped_data": Foreign((True, False), _FILES),
+    "map_batches_kwargs": Foreign(({}, None), _FILES),
+    "iter_batches_kwargs": Foreign(({}, None), _FILES),
+    "ignore_final_observation": Foreign((False,), _FILES),
+    "prelearner_class": Foreign((None,), "write an algorithm of its own"),
+    "prelearner_buffer_class": Foreign((None,), "write an algorithm of its own"),
+    "prelearner_module_synch_period": Foreign((10,), _FILES),
+    "dataset_num_iters_per_learner": Foreign((), _OWN_STEPS),
+    "postprocess_inputs": Foreign((False, True), "what an algorithm needs is computed anyhow"),
+    "actions_in_input_normalized": Foreign(
+        (False,), "actions are read as the environment takes them; write them so"
+    ),
+    "output_compress_columns": Foreign(([], ()), "columns are written as they are"),
+    "output_write_episodes": Foreign((False,), "each row is a step"),
     # evaluation
     "evaluation_num_env_runners": Foreign((0, 1), _EVALUATES),
     "evaluation_parallel_to_training": Foreign((False,), _EVALUATES),
@@ -180,6 +218,15 @@ FOREIGN: dict[str, Foreign] = {
     "callbacks_class": Foreign((None,), _LOOP),
 }
 
+
+def foreign_to(parameters: type) -> Mapping[str, Foreign]:
+    """The keywords that an algorithm with these hyperparameters does not have.
+
+    Those that are foreign to it alone stand in its own attribute `FOREIGN`.
+    """
+    return {**FOREIGN, **getattr(parameters, "FOREIGN", {})}
+
+
 MODEL: dict[str, Foreign] = {
     "use_attention": Foreign((False,), "use_lstm, use_gru, or stacked frames remember too"),
 }
@@ -187,7 +234,6 @@ MODEL: dict[str, Foreign] = {
 
 MISSING_METHODS = {
     "multi_agent": "several agents in one environment are not supported yet",
-    "offline_data": "PPO learns from its own steps; offline data are not supported yet",
     "callbacks": _LOOP,
     "exploration": "an agent explores by sampling its own actions; see evaluation(...)",
     "experimental": "there are no experimental settings",

@@ -16,13 +16,13 @@ from algorithms.core.member import derived_seed
 from tunerl.trial import Metrics
 
 if TYPE_CHECKING:
-    from algorithms.core.on_policy import OnPolicyPack
+    from algorithms.core.pack import AlgorithmPack
 
 MAX_ENVS = 10
 
 
 def evaluate_member(
-    pack: OnPolicyPack,
+    pack: AlgorithmPack,
     row: int,
     *,
     seed: int,
@@ -64,7 +64,7 @@ def evaluate_member(
 
 
 def _play(
-    pack: OnPolicyPack, row: int, seed: int, count: int, explore: bool
+    pack: AlgorithmPack, row: int, seed: int, count: int, explore: bool
 ) -> Generator[tuple[int, float, int], None, None]:
     """Episodes without end in `count` fresh environments: (environment, return, length) of each."""
     generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))

@@ -27,7 +27,7 @@ from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
 from algorithms.core.sampler import Sampler
-from algorithms.core.stack import Layout
+from algorithms.core.stack import Layout, LiftedForward
 from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
 from tunerl.trial import Config, ReplicaId
@@ -50,6 +50,7 @@ class AlgorithmPack(Pack):
     """
 
     algorithm: str
+    policy: LiftedForward
 
     def __init__(
         self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
@@ -58,9 +59,9 @@ class AlgorithmPack(Pack):
         self.resolve, self.key = resolve, key
         self.shared = resolve(config)
         self.pack_key = key(self.shared)
-        runners = max(1, self.shared["num_env_runners"])
-        self.num_envs: int = runners * self.shared["num_envs_per_env_runner"]
-        self.envs = self.make_envs(self.num_envs)
+        runners = max(1, self.shared.get("num_env_runners", 1))
+        self.num_envs: int = runners * self.shared.get("num_envs_per_env_runner", 1)
+        self.envs = self.training_envs(self.num_envs)
         obs_space, action_space = (
             self.envs.single_observation_space,
             self.envs.single_action_space,
@@ -89,13 +90,17 @@ class AlgorithmPack(Pack):
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
 
+    def training_envs(self, num_envs: int) -> envs.PackEnvs:
+        """The environments that the members learn in."""
+        return self.make_envs(num_envs)
+
     def make_envs(self, num_envs: int) -> envs.PackEnvs:
         """Environments without members; raises `InvalidConfig`."""
         return envs.make(
             self.shared["env"],
             self.shared["env_config"],
             num_envs,
-            vectorize_mode=self.shared["gym_env_vectorize_mode"],
+            vectorize_mode=self.shared.get("gym_env_vectorize_mode", "auto"),
         )
 
     def make_network(self) -> nn.Module:

@@ -1,4 +1,5 @@
-"""Hyperparameters that every algorithm has; RLlib's names wherever RLlib has one."""
+"""Hyperparameters that every algorithm has, and those of every one that steps environments; RLlib's
+names wherever RLlib has one."""
 
 from __future__ import annotations
 
@@ -24,18 +25,11 @@ def grad_clip_by() -> Any:
 
 
 @dataclass(frozen=True)
-class CommonParameters:
-    """Environment, network, sampling, evaluation, execution."""
+class AgentParameters:
+    """Environment, network, evaluation, execution: what an agent has, however it learns."""
 
     env: Any = fixed(None, "Gymnasium id, or a name given to register_env", optional=True)
     env_config: dict[str, Any] = fixed({}, "keyword arguments of the environment")
-    num_env_runners: int = fixed(
-        0, "multiplies the sub-environments of one agent (0 counts as 1)", low=0
-    )
-    num_envs_per_env_runner: int = fixed(8, "sub-environments of one agent", low=1)
-    gym_env_vectorize_mode: str = fixed(
-        "auto", "how sub-environments are stepped", choices=VECTORIZE_MODES
-    )
     clip_actions: bool = fixed(True, "clip continuous actions to the bounds of the action space")
     normalize_actions: bool = fixed(False, "stretch actions from [-1, 1] to the bounds")
     observation_filter: str = fixed(
@@ -43,14 +37,8 @@ class CommonParameters:
         "MeanStdFilter: observations with running mean 0 and deviation 1, clipped at 10",
         choices=("NoFilter", "MeanStdFilter"),
     )
-    normalize_rewards: bool = fixed(
-        False, "divide rewards by the running deviation of the discounted return, clip at 10"
-    )
     model: dict[str, Any] = fixed(
         {}, "network: fcnet_hiddens, fcnet_activation, vf_share_layers, ..."
-    )
-    gamma: float = vector(
-        0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
     )
     evaluation_interval: int | None = vector(
         None, "evaluate after every so many iterations", low=1, optional=True
@@ -69,3 +57,22 @@ class CommonParameters:
         optional=True,
     )
     max_pack_size: int = fixed(32, "how many agents one worker trains at once, at most", low=1)
+
+
+@dataclass(frozen=True)
+class CommonParameters(AgentParameters):
+    """What an agent has that learns from its own steps."""
+
+    num_env_runners: int = fixed(
+        0, "multiplies the sub-environments of one agent (0 counts as 1)", low=0
+    )
+    num_envs_per_env_runner: int = fixed(8, "sub-environments of one agent", low=1)
+    gym_env_vectorize_mode: str = fixed(
+        "auto", "how sub-environments are stepped", choices=VECTORIZE_MODES
+    )
+    normalize_rewards: bool = fixed(
+        False, "divide rewards by the running deviation of the discounted return, clip at 10"
+    )
+    gamma: float = vector(
+        0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
+    )

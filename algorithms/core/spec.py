@@ -73,9 +73,7 @@ class AlgorithmSpec(TrainableSpec):
         if config["env"] is None:
             return [Problem("env", "missing; name an environment, such as 'CartPole-v1'")]
         try:
-            _probe(
-                json.dumps([config["env"], config["env_config"]], default=names.word), _Box(config)
-            )
+            spaces_of(config)
         except InvalidConfig as error:
             return [Problem(problem.path or "env", problem.message) for problem in error.problems]
         return []
@@ -138,7 +136,7 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
     for nothing else than what happens anyhow; and what is wrong with the others of them."""
     from algorithms import keywords
 
-    fields = hyperparameters(parameters)
+    fields, elsewhere = hyperparameters(parameters), keywords.foreign_to(parameters)
     found: Config = {}
     foreign: list[tuple[str, Any, keywords.Foreign]] = []
     problems: list[Problem] = []
@@ -146,8 +144,8 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
         new = keywords.canonical(name)
         if new != name and new in config:
             problems.append(Problem(name, f"is the older name of {new!r}, which is given too"))
-        elif new in keywords.FOREIGN and new not in fields:
-            foreign.append((name, value, keywords.FOREIGN[new]))
+        elif new in elsewhere and new not in fields:
+            foreign.append((name, value, elsewhere[new]))
         else:
             found[new] = value
     if isinstance(found.get("model"), Mapping):
@@ -185,12 +183,21 @@ class _Box:
         return 0
 
 
+def spaces_of(config: Config) -> tuple[Any, Any]:
+    """Observation and action space of a configuration's environment, which is made once.
+
+    Raises `InvalidConfig` where it cannot be made, or has spaces that no algorithm takes.
+    """
+    key = json.dumps([config["env"], config["env_config"]], default=names.word)
+    return _probe(key, _Box(config))
+
+
 @lru_cache(maxsize=256)
-def _probe(key: str, box: _Box) -> None:
-    """Make the environment once, and look at its spaces. Raises `InvalidConfig`."""
+def _probe(key: str, box: _Box) -> tuple[Any, Any]:
     config = box.config
     made = envs.make(config["env"], config["env_config"], 1)
     try:
         check_spaces(made.single_observation_space, made.single_action_space)
+        return made.single_observation_space, made.single_action_space
     finally:
         made.close()

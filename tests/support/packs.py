@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.offline import random_cartpole
 from tunerl import registry
 from tunerl.author.face import Checkpoint, Trainable, get_checkpoint, get_context, report
 from tunerl.trainable import Failure, Pack, State, TrainableSpec, fixed, vector
@@ -189,6 +190,17 @@ _PPO = {
     "max_pack_size": 4,
 }
 
+_BC = {
+    "env": "CartPole-v1",
+    "input_": random_cartpole(),
+    "dataset_num_iters_per_learner": 3,
+    "train_batch_size": 16,
+    "evaluation_interval": 2,
+    "evaluation_duration": 2,
+    "model": {"fcnet_hiddens": [8]},
+    "max_pack_size": 4,
+}
+
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
     Case("resettable", ResettableWalk, _WALK, {"size": 3.0, "start": 2}, {"sise": 1.0}),
@@ -197,4 +209,5 @@ CASES = [
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
     Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
 ]
