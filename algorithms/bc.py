@@ -18,11 +18,11 @@ from algorithms.core.distributions import DiagGaussian, Distribution
 from algorithms.core.imitation import ImitationPack
 from algorithms.core.offline_parameters import OfflineParameters
 from algorithms.core.offline_spec import OfflineSpec
+from algorithms.core.parameters import Value, grad_clip_by
 from algorithms.core.stack import Batch
 from algorithms.keywords import Foreign
 from tunerl.trainable import vector
 
-Value = float | list[Any]
 _NO_REWARDS = "BC looks at no rewards; MARWIL does"
 
 
@@ -49,6 +49,7 @@ class BCParameters(OfflineParameters):
         None, "largest global norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
         optional=True,
     )  # fmt: skip
+    grad_clip_by: str = grad_clip_by()
     bc_logstd_coeff: float = vector(
         0.0, "weight of a bonus for the deviation of continuous actions", low=0.0
     )

@@ -23,7 +23,11 @@ class ImitationPack(OfflinePack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         self.update = LiftedUpdate(
-            self.layout, self.network, self.loss, bool(self.shared["torch_compile_learner"])
+            self.layout,
+            self.network,
+            self.loss,
+            bool(self.shared["torch_compile_learner"]),
+            clip_by=self.shared["grad_clip_by"],
         )
 
     @abstractmethod

@@ -38,16 +38,17 @@ class OfflinePack(AlgorithmPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         self.batch_size: int = self.shared["train_batch_size"]
-        self.policy = LiftedForward(self.layout, self._policy_half())
+        self.policy = LiftedForward(self.layout, self.half("policy", 0))
         self.failures: dict[ReplicaId, Failure] = {}
         self.data = dataset_of(self.shared, self.needed)
         self.columns = self._columns()
 
-    def _policy_half(self) -> Any:
-        if hasattr(type(self.network), "policy"):
-            return caller(self.network, "policy")
+    def half(self, name: str, index: int) -> Any:
+        """The network's method `policy` or `value`; without it, that part of its forward."""
+        if hasattr(type(self.network), name):
+            return caller(self.network, name)
         whole = caller(self.network)
-        return lambda parameters, obs: whole(parameters, obs)[0]
+        return lambda parameters, obs: whole(parameters, obs)[index]
 
     def training_envs(self, num_envs: int) -> PackEnvs:
         return NoEnvs(

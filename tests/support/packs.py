@@ -210,4 +210,5 @@ CASES = [
     Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
+    Case("marwil", "MARWIL", _BC, {"lr": 1e-1, "gamma": 0.9, "beta": 0.5}, {"beta": -1.0}),
 ]
