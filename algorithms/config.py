@@ -13,6 +13,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms.core import nets
+from algorithms.core.evaluation import with_explore
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, canonical, foreign_to
 from algorithms.offline.spaces_json import plain
@@ -99,7 +100,7 @@ class AlgorithmConfig:
         return self._set("offline_data", settings)
 
     def evaluation(self, **settings: Any) -> Self:
-        """`evaluation_config` may only say ``{"explore": ...}``."""
+        """`evaluation_config`: ``explore``, ``env``, ``env_config`` of evaluation."""
         return self._set("evaluation", settings)
 
     def debugging(self, *, log_level: str | None = None, **settings: Any) -> Self:
@@ -240,7 +241,7 @@ class AlgorithmConfig:
             )
         accepted: dict[str, Any] = {}
         problems: list[Problem] = []
-        for given, value in _evaluation_config(settings).items():
+        for given, value in with_explore(settings).items():
             name = canonical(given)
             try:
                 accepted |= self._checked(method, name, value)
@@ -306,18 +307,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copied(entry) for name, entry in value.items()}
     return [_copied(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _evaluation_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with `evaluation_config` in our words."""
-    found = dict(settings)
-    given = found.pop("evaluation_config", None)
-    for name, value in dict(given or {}).items():
-        if name != "explore":
-            where = f"evaluation_config.{name}"
-            raise InvalidConfig(Problem(where, "only 'explore' may differ in evaluation"))
-        found["evaluation_explore"] = value
-    return found
 
 
 def _model_settings(given: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "evaluation_duration",
         "evaluation_duration_unit",
         "evaluation_explore",
+        "evaluation_config",
     ),
     "debugging": ("seed",),
     "fault_tolerance": (),

@@ -12,6 +12,7 @@ from typing import Any
 from tunerl.trial import Config
 
 _used: dict[str, Any] = {}
+_INNER = (("model", "custom_model"), ("evaluation_config", "env"))
 
 
 def word(value: Any) -> str:
@@ -39,8 +40,9 @@ def plain(value: Any) -> Any:
 
 
 def remember(config: Mapping[str, Any]) -> None:
-    """Note the environment and the model of a configuration that is used here."""
-    for value in (config.get("env"), (config.get("model") or {}).get("custom_model")):
+    """Note the environments and the model of a configuration that is used here."""
+    inner = [(config.get(name) or {}).get(key) for name, key in _INNER]
+    for value in (config.get("env"), *inner):
         if callable(value):
             _used[word(value)] = value
 
@@ -48,9 +50,10 @@ def remember(config: Mapping[str, Any]) -> None:
 def recalled(config: Mapping[str, Any]) -> Config:
     """The settings of a checkpoint, with the classes that they name, as far as they were used."""
     found = dict(config) | {"env": _recalled(config.get("env"))}
-    model = config.get("model")
-    if isinstance(model, Mapping) and "custom_model" in model:
-        found["model"] = {**model, "custom_model": _recalled(model["custom_model"])}
+    for name, key in _INNER:
+        inner = config.get(name)
+        if isinstance(inner, Mapping) and key in inner:
+            found[name] = {**inner, key: _recalled(inner[key])}
     return found
 
 

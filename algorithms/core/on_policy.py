@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.iteration import Reports
 from algorithms.core.member import Member
 from algorithms.core.optim import AdamState
 from algorithms.core.pack import AlgorithmPack
@@ -69,10 +69,10 @@ class OnPolicyPack(AlgorithmPack):
 
     # -- one iteration ------------------------------------------------------------------------
 
-    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+    def iterate(self) -> Reports:
         started = time.perf_counter()
         self.failures = {}
-        reports: dict[ReplicaId, Metrics | Failure] = {}
+        reports: Reports = {}
         if self.members:
             rollout = self._collect()
             if self.members:
@@ -279,8 +279,4 @@ class OnPolicyPack(AlgorithmPack):
             "time_this_iter_s": elapsed,
             "time_total_s": member.time_total_s,
         }
-        interval = member.config["evaluation_interval"]
-        if interval and member.iteration % interval == 0:
-            found = evaluate_member(self, row, seed=member.seed)
-            metrics |= {f"evaluation/{name}": value for name, value in found.items()}
         return metrics

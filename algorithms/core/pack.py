@@ -7,6 +7,7 @@ never do.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from algorithms.core.distributions import (
     MultiCategorical,
 )
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
+from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
@@ -43,7 +45,7 @@ def distribution_of(space: Any) -> Distribution:
 
 
 class AlgorithmPack(Pack):
-    """Membership and state; a subclass says what a training iteration is (`step`).
+    """Membership and state; a subclass says what a training iteration is (`iterate`).
 
     `resolve`: configuration with defaults, or `InvalidConfig`. `key`: equal for those that may
     share this pack.
@@ -51,6 +53,7 @@ class AlgorithmPack(Pack):
 
     algorithm: str
     policy: LiftedForward
+    busy = False  # within an iteration
 
     def __init__(
         self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
@@ -177,7 +180,14 @@ class AlgorithmPack(Pack):
     def close(self) -> None:
         self.envs.close()
 
+    def step(self) -> Reports:
+        return advance(self)
+
     # -- what a subclass may add --------------------------------------------------------------
+
+    @abstractmethod
+    def iterate(self) -> Reports:
+        """One training iteration of every member; whoever fails in it has left."""
 
     def initial_adaptive(self, config: Config) -> dict[str, float]:
         """Values that the algorithm adjusts by itself, at the start."""

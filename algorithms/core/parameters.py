@@ -50,6 +50,9 @@ class AgentParameters:
     evaluation_explore: bool = vector(
         False, "evaluate with sampled instead of the likeliest actions"
     )
+    evaluation_config: dict[str, Any] | None = vector(
+        None, "env and env_config of evaluation, where they differ from training's", optional=True
+    )
     seed: int | None = vector(None, "mixed into the seed of each replica", low=0, optional=True)
     torch_compile_learner: bool | None = fixed(
         None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from algorithms.core import envs, names, nets
 from algorithms.core.envs.spaces import check_spaces
+from algorithms.core.evaluation import evaluation_problems, with_explore
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
 from tunerl.registry import importable, trainable
@@ -76,7 +77,7 @@ class AlgorithmSpec(TrainableSpec):
             spaces_of(config)
         except InvalidConfig as error:
             return [Problem(problem.path or "env", problem.message) for problem in error.problems]
-        return []
+        return list(evaluation_problems(config, spaces_of))
 
     def pack_key(self, config: Config) -> str:
         return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=names.word)
@@ -140,7 +141,7 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
     found: Config = {}
     foreign: list[tuple[str, Any, keywords.Foreign]] = []
     problems: list[Problem] = []
-    for name, value in config.items():
+    for name, value in with_explore(config).items():
         new = keywords.canonical(name)
         if new != name and new in config:
             problems.append(Problem(name, f"is the older name of {new!r}, which is given too"))

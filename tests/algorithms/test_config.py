@@ -149,7 +149,6 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         ("learners", {"num_gpus_per_learner": 1}, "runs on the CPU"),
         ("environment", {"clip_rewards": True}, "normalize_rewards"),
         ("training", {"lr_schedule": [[0, 0.1]]}, "give the schedule itself"),
-        ("evaluation", {"evaluation_config": {"lr": 1}}, "only 'explore' may differ"),
         ("fault_tolerance", {"restart_failed_env_runners": True}, "max_failures"),
         ("api_stack", {"enable_rl_module_and_learner": False}, "one API"),
         ("debugging", {"log_level": "VERBOSE"}, "log_level"),

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from algorithms import PPO, PPOConfig, register_env
 from algorithms.core.evaluation import evaluate_member
 from algorithms.core.on_policy import OnPolicyPack
-from tests.algorithms.support import lone, open_pack, timeless, tiny, train
+from tests.algorithms.support import TINY, Probe, lone, open_pack, timeless, tiny, train
+from tunerl.errors import InvalidConfig
+from tunerl.trainable import Failure
 from tunerl.trial import ReplicaId
 
 RETURN, EPISODES = "env_runners/episode_return_mean", "env_runners/num_episodes"
@@ -78,4 +81,78 @@ def test_the_likeliest_action_is_played_unless_asked_to_explore() -> None:
     assert best == 1.0
     assert 0.3 < explored <= best
     assert timeless(pack.step()[ReplicaId(1, 0)])["training_iteration"] == 10
+    pack.close()
+
+
+def test_evaluation_may_have_arguments_or_an_environment_of_its_own() -> None:
+    shorter = {"evaluation_config": {"env_config": {"ends": True}}, "evaluation_interval": 1}
+    other = {"evaluation_config": {"env": "probe/two-steps"}, "evaluation_interval": 1}
+    lengths = []
+    for own in ({"evaluation_interval": 1}, shorter, other):
+        found, state = lone(tiny(env="probe/endless", **own), 0, 1)
+        lengths.append(found[0]["evaluation/env_runners/episode_len_mean"])
+        assert state.values["member"]["env_steps"] == 64
+    assert lengths == [5.0, 5.0, 2.0]
+    one, two = (lone(tiny(env="probe/endless", **own), 0, 1)[0][0] for own in ({}, shorter))
+    assert {name: value for name, value in two.items() if "evaluation" not in name} == one
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": 1}, r"evaluation_config.lr: only 'explore', 'env' and 'env_config' may differ"),
+        ({"env": "Pendulum-v1"}, "evaluation_config.env: its observation space is Box"),
+        ({"env": "probe/choice"}, "evaluation_config.env: its observation space"),
+        ({"env": "CartPoll-v1"}, r"evaluation_config.*did you mean 'CartPole-v\d'"),
+        ({"env_config": {"wings": 2}}, "evaluation_config.*wings"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_training(given: Any, message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        PPO.spec.resolve(tiny(evaluation_config=given))
+
+
+def test_explore_within_evaluation_config_is_taken_everywhere() -> None:
+    given = {"explore": True, "env_config": {}}
+    for config in (tiny(evaluation_config=given), {**TINY, "evaluation_config": given}):
+        full = PPO.spec.resolve(config)
+        assert (full["evaluation_explore"], full["evaluation_config"]) == (True, {"env_config": {}})
+    chained = PPOConfig().evaluation(evaluation_config={"explore": True})
+    assert chained.to_dict() == {"evaluation_explore": True, "evaluation_config": None}
+    assert chained.evaluation_explore is True
+
+
+def test_an_evaluation_that_raises_fails_its_member_alone() -> None:
+    class Pit(Probe):
+        def step(self, action: Any) -> Any:
+            if self.config.get("deep"):
+                raise ValueError("fell in")
+            return super().step(action)
+
+    register_env("test-evaluation/pit", Pit)
+    config = tiny(env="test-evaluation/pit", evaluation_config={"env_config": {"deep": True}})
+    pack = open_pack(config)
+    pack.join(ReplicaId(0, 0), config | {"evaluation_interval": 2}, 0)
+    pack.join(ReplicaId(1, 0), config, 1)
+    assert [timeless(report)["training_iteration"] for report in pack.step().values()] == [1, 1]
+    reports = pack.step()
+    failed, other = reports[ReplicaId(0, 0)], reports[ReplicaId(1, 0)]
+    assert isinstance(failed, Failure)
+    assert failed.error == "ValueError: fell in"
+    assert timeless(other)["training_iteration"] == 2
+    assert pack.ids == [ReplicaId(1, 0)]
+    pack.close()
+
+
+def test_how_much_is_played_may_be_a_function_of_what_was_played() -> None:
+    pack = two(tiny(env="probe/two-steps"))
+    asked: list[int] = []
+
+    def more(played: int) -> int:
+        asked.append(played)
+        return 3 if played < 5 else 0
+
+    assert evaluate_member(pack, 0, seed=0, more=more)[EPISODES] == 6
+    assert asked == [0, 3, 6]
+    assert evaluate_member(pack, 0, seed=0, more=lambda played: 0) == {EPISODES: 0, STEPS: 0}
     pack.close()

@@ -35,6 +35,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "evaluation_duration": (3, EVALUATED),
     "evaluation_duration_unit": ("timesteps", EVALUATED | {"evaluation_duration": 30}),
     "evaluation_explore": (True, EVALUATED),
+    "evaluation_config": ({"env_config": {"sutton_barto_reward": True}}, EVALUATED),
     "seed": (1, {}),
     "train_batch_size": (96, {}),
     "minibatch_size": (16, {}),
