@@ -31,8 +31,10 @@ def with_explore(settings: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(settings)
     given = found.get("evaluation_config")
     if isinstance(given, Mapping) and "explore" in given:
-        rest = {name: value for name, value in given.items() if name != "explore"}
-        found |= {"evaluation_config": rest or None, "evaluation_explore": given["explore"]}
+        found["evaluation_explore"] = given["explore"]
+        found["evaluation_config"] = {name: v for name, v in given.items() if name != "explore"}
+        if not found["evaluation_config"]:
+            del found["evaluation_config"]
     return found
 
 

@@ -118,19 +118,23 @@ def test_explore_within_evaluation_config_is_taken_everywhere() -> None:
         full = PPO.spec.resolve(config)
         assert (full["evaluation_explore"], full["evaluation_config"]) == (True, {"env_config": {}})
     chained = PPOConfig().evaluation(evaluation_config={"explore": True})
-    assert chained.to_dict() == {"evaluation_explore": True, "evaluation_config": None}
+    assert chained.to_dict() == {"evaluation_explore": True}
     assert chained.evaluation_explore is True
 
 
 def test_an_evaluation_that_raises_fails_its_member_alone() -> None:
     class Pit(Probe):
+        steps = 0
+
         def step(self, action: Any) -> Any:
-            if self.config.get("deep"):
+            self.steps += 1
+            if self.steps == self.config.get("depth"):
                 raise ValueError("fell in")
             return super().step(action)
 
     register_env("test-evaluation/pit", Pit)
-    config = tiny(env="test-evaluation/pit", evaluation_config={"env_config": {"deep": True}})
+    deep = {"evaluation_config": {"env_config": {"depth": 30}}, "evaluation_duration": 400}
+    config = tiny(env="test-evaluation/pit", **deep)
     pack = open_pack(config)
     pack.join(ReplicaId(0, 0), config | {"evaluation_interval": 2}, 0)
     pack.join(ReplicaId(1, 0), config, 1)
