@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.evaluation import evaluate_member, evaluation_environment
 from tunerl.errors import Conflict
 from tunerl.trainable import Failure
 from tunerl.trial import Metrics, ReplicaId
@@ -52,7 +52,9 @@ def _evaluated(pack: AlgorithmPack, id: ReplicaId) -> Metrics:
     row = pack.ids.index(id)
     member = pack.members[row]
     interval = member.config["evaluation_interval"]
-    if not interval or member.iteration % interval:
+    nowhere = evaluation_environment(member.config)["env"] is None
+    if nowhere or not interval or member.iteration % interval:
         return {}
     found = evaluate_member(pack, row, seed=member.seed)
+    pack.evaluated(member, found)
     return {f"evaluation/{name}": value for name, value in found.items()}

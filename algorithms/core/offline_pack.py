@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms.core.envs import PackEnvs
 from algorithms.core.envs.no_envs import NoEnvs
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.iteration import Reports
 from algorithms.core.member import Member
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.stack import Batch, LiftedForward, caller
@@ -131,7 +131,7 @@ class OfflinePack(AlgorithmPack):
     def learn(self, rows: list[int], updates: int) -> list[Statistics]:
         """So many updates of each of the members in `rows`; the mean of each statistic, by row."""
 
-    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+    def iterate(self) -> Reports:
         started = time.perf_counter()
         self.failures = {}
         statistics: dict[int, Statistics] = {}
@@ -141,13 +141,10 @@ class OfflinePack(AlgorithmPack):
             statistics |= dict(zip(rows, self.learn(rows, count), strict=True))
         elapsed = time.perf_counter() - started
         self._check_finite(statistics)
-        reports: dict[ReplicaId, Metrics | Failure] = {}
+        reports: Reports = {}
         for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
             if id not in self.failures:
                 reports[id] = self._report(row, member, statistics[row], updates[row], elapsed)
-        for id, report in reports.items():
-            if isinstance(report, Failure):
-                self.failures[id] = report
         for id in [id for id in self.ids if id in self.failures]:
             self.leave(id)
         return reports | self.failures
@@ -167,7 +164,7 @@ class OfflinePack(AlgorithmPack):
 
     def _report(
         self, row: int, member: Member, statistics: Statistics, updates: int, elapsed: float
-    ) -> Metrics | Failure:
+    ) -> Metrics:
         member.iteration += 1
         member.env_steps += updates * self.batch_size
         member.updates += updates
@@ -185,16 +182,12 @@ class OfflinePack(AlgorithmPack):
             "time_this_iter_s": elapsed,
             "time_total_s": member.time_total_s,
         }
-        interval = member.config["evaluation_interval"]
-        if interval and self.shared["env"] is not None and member.iteration % interval == 0:
-            try:
-                found = evaluate_member(self, row, seed=member.seed)
-            except Exception as error:
-                return Failure.of(error)
-            metrics |= {f"evaluation/{name}": value for name, value in found.items()}
-            member.episodes.returns.clear()  # by these the best of several replicas is found
-            member.episodes.returns.append(found["env_runners/episode_return_mean"])
         return metrics
+
+    def evaluated(self, member: Member, found: Metrics) -> None:
+        """By these returns the best of several replicas is found."""
+        member.episodes.returns.clear()
+        member.episodes.returns.append(found["env_runners/episode_return_mean"])
 
 
 def dataset_of(config: Config, needed: tuple[str, ...]) -> Dataset:

@@ -32,7 +32,7 @@ from algorithms.core.sampler import Sampler
 from algorithms.core.stack import Layout, LiftedForward
 from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
-from tunerl.trial import Config, ReplicaId
+from tunerl.trial import Config, Metrics, ReplicaId
 
 
 def distribution_of(space: Any) -> Distribution:
@@ -188,6 +188,9 @@ class AlgorithmPack(Pack):
     @abstractmethod
     def iterate(self) -> Reports:
         """One training iteration of every member; whoever fails in it has left."""
+
+    def evaluated(self, member: Member, found: Metrics) -> None:
+        """What a member reached in evaluation at its interval."""
 
     def initial_adaptive(self, config: Config) -> dict[str, float]:
         """Values that the algorithm adjusts by itself, at the start."""
