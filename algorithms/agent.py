@@ -22,6 +22,7 @@ from tunerl.trainable import Failure, State
 from tunerl.trial import ReplicaId
 
 if TYPE_CHECKING:
+    from algorithms.core.envs import PackEnvs
     from algorithms.core.on_policy import OnPolicyPack
 
 
@@ -151,6 +152,10 @@ class Agent:
     def _configure(self, config: AlgorithmConfig) -> None:
         self.config = building.settings_of(config.to_dict(), config.spec)
         self._settings = dict(self.config.items())
+
+    def make_envs(self, num_envs: int) -> PackEnvs:
+        """Fresh environments like its own, to play in; to be closed. Raises `InvalidConfig`."""
+        return self._member().make_envs(num_envs)
 
     def _running(self) -> OnPolicyPack:
         if self._pack is None:

@@ -35,6 +35,10 @@ METHODS: dict[str, tuple[str, ...]] = {
         "input_",
         "input_read_method",
         "dataset_num_iters_per_learner",
+        "output",
+        "output_write_method",
+        "output_max_rows_per_file",
+        "output_max_file_size",
     ),
     "evaluation": (
         "evaluation_interval",
@@ -188,6 +192,9 @@ FOREIGN: dict[str, Foreign] = {
         (False,), "actions are read as the environment takes them; write them so"
     ),
     "output_compress_columns": Foreign(([], ()), "columns are written as they are"),
+    "output_filesystem": Foreign((None,), "give a URL, such as s3://bucket/data"),
+    "output_config": Foreign(({}, None), "give a directory or a URL: output=..."),
+    "output_write_remaining_data": Foreign((False, True), "what remains is written at the end"),
     "output_write_episodes": Foreign((False,), "each row is a step"),
     # evaluation
     "evaluation_num_env_runners": Foreign((0, 1), _EVALUATES),

@@ -21,12 +21,13 @@ from algorithms.core.on_policy import OnPolicyPack
 from algorithms.core.parameters import CommonParameters, Value, grad_clip_by
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.core.stack import Batch
+from algorithms.offline.trace import OutputParameters
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
 
 
 @dataclass(frozen=True)
-class PPOParameters(CommonParameters):
+class PPOParameters(OutputParameters, CommonParameters):
     """What can be tuned. RLlib's names; defaults that learn (CleanRL's and SB3's, not RLlib's)."""
 
     train_batch_size: int = fixed(4096, "environment steps of one agent per iteration", low=1)

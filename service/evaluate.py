@@ -1,4 +1,4 @@
-"""Plays with the agent of a checkpoint, through the trainable that wrote it."""
+"""Plays with the agent of a checkpoint, and records how, through the trainable that wrote it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,28 @@ class Evaluates(Protocol):
     """A `TrainableSpec` that can play with what it trained."""
 
     def evaluate(self, path: str, episodes: int, seed: int) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Records(Protocol):
+    """A `TrainableSpec` that can write down how an agent that it trained plays."""
+
+    def record(self, path: str, output: str, **settings: Any) -> dict[str, Any]: ...
+
+
+def record_checkpoint(path: Path, output: str, **settings: Any) -> dict[str, Any]:
+    """What was written to `output`; `path` is a checkpoint's directory.
+
+    Where it holds several replicas, the first one plays. Raises `NotFound`, `CorruptCheckpoint`,
+    and `InvalidInput` where the trainable cannot record or refuses the settings.
+    """
+    directory = replica_directory(path)
+    _, meta = checkpoints.load(str(directory))
+    spec = registry.trainable(str(meta.get("trainable")))
+    if not isinstance(spec, Records):
+        raise InvalidInput(f"trainable {spec.name!r} cannot record what its agents do")
+    summary: dict[str, Any] = clean(spec.record(str(directory), output, **settings))
+    return summary
 
 
 def evaluate_checkpoint(path: Path, episodes: int, seed: int) -> dict[str, Any]:

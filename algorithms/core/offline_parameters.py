@@ -22,6 +22,7 @@ class OfflineParameters(AgentParameters):
             "num_envs_per_env_runner": (1,),
             "gym_env_vectorize_mode": ("auto",),
             "normalize_rewards": (False,),
+            "output": (None,),
         }.items()
     }
 

@@ -49,6 +49,7 @@ class OnPolicyPack(AlgorithmPack):
             clip_by=self.shared["grad_clip_by"],
         )
         self.failures: dict[ReplicaId, Failure] = {}
+        self.sampler.watchers.append(self.traces.watch)
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
         """The network's method `policy` or `value`; without it, that part of its forward.
@@ -91,7 +92,10 @@ class OnPolicyPack(AlgorithmPack):
 
     def _collect(self) -> Rollout:
         noise = self.sampler.noise([member.generator for member in self.members], self.horizon)
-        return self.sampler.collect(self._acting, noise, self._lost)
+        self.traces.begin()
+        rollout = self.sampler.collect(self._acting, noise, self._lost)
+        self.failures |= self.traces.end()
+        return rollout
 
     def _acting(self) -> Act:
         """How the members act with their present parameters."""

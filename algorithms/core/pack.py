@@ -30,6 +30,7 @@ from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
 from algorithms.core.sampler import Sampler
 from algorithms.core.stack import Layout, LiftedForward
+from algorithms.offline.trace import Traces
 from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
 from tunerl.trial import Config, Metrics, ReplicaId
@@ -82,6 +83,7 @@ class AlgorithmPack(Pack):
             self.envs, self.distribution, self.obs_codec, self.action_codec, filter=self.filter
         )
         self.obs_stats = self.sampler.obs_stats
+        self.traces = Traces(self)
         with torch.random.fork_rng():
             self.network = self.make_network()
         self.layout = Layout(self.network)
@@ -124,6 +126,7 @@ class AlgorithmPack(Pack):
         if len(self.ids) >= self.capacity:
             raise ValueError(f"the pack is full ({self.capacity} members); it cannot join")
         config = self._checked(config)
+        self.traces.check(config)
         if config["seed"] is not None:
             seed = derived_seed(seed, f"seed {config['seed']}")
         self._enter(id, config, seed, state)
@@ -178,6 +181,7 @@ class AlgorithmPack(Pack):
         return State(arrays, values)
 
     def close(self) -> None:
+        self.traces.close()
         self.envs.close()
 
     def step(self) -> Reports:
@@ -271,6 +275,7 @@ class AlgorithmPack(Pack):
         self.discounted[-1] = arrays["discounted"]
 
     def _drop(self, row: int) -> None:
+        self.traces.leave(self.ids[row])
         keep = torch.tensor([i for i in range(len(self.ids)) if i != row], dtype=torch.int64)
         self.sampler.remove(row)
         self.flat = self.flat[keep]

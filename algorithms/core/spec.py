@@ -120,6 +120,12 @@ class AlgorithmSpec(TrainableSpec):
     def metrics(self, config: Config) -> Sequence[str] | None:
         return None
 
+    def record(self, path: str, output: str, **settings: Any) -> dict[str, Any]:
+        """Write what the agent of a checkpoint does; see `algorithms.offline.recording.record`."""
+        from algorithms.offline.recording import record
+
+        return record(path, output, **settings)
+
     def evaluate(self, path: str, episodes: int = 10, seed: int = 0) -> Metrics:
         """Play whole episodes with the agent of a checkpoint, likeliest actions."""
         from algorithms.algorithm import Algorithm

@@ -92,4 +92,27 @@ def evaluate(
     print_json(evaluate_checkpoint(checkpoint, episodes, seed))
 
 
-COMMANDS = (serve, api, worker, run, evaluate)
+def record(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's directory, unpacked.")],
+    output: Annotated[str, typer.Option(help="Directory or URL to write to.")],
+    episodes: Annotated[int | None, typer.Option(min=1, help="Whole episodes to record.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps to record instead.")] = None,
+    kind: Annotated[
+        Literal["random", "medium", "expert", "mixed"],
+        typer.Option(help="Who plays: the agent, one half as good, chance, or each of them."),
+    ] = "expert",
+    format: Annotated[Literal["parquet", "json"], typer.Option(help="Of the files.")] = "parquet",
+    explore: Annotated[bool, typer.Option("--explore", help="Sampled actions.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of environments and actions.")] = 0,
+    max_rows_per_file: Annotated[int | None, typer.Option(min=1, help="Start a new file.")] = None,
+) -> None:
+    """Play with the agent of a checkpoint and write its steps as offline data, for BC and such."""
+    from service.evaluate import record_checkpoint
+
+    settings: dict[str, object] = {"episodes": episodes, "steps": steps, "kind": kind}
+    settings |= {"format": format, "explore": explore, "seed": seed}
+    settings["max_rows_per_file"] = max_rows_per_file
+    print_json(record_checkpoint(checkpoint, output, **settings))
+
+
+COMMANDS = (serve, api, worker, run, evaluate, record)

@@ -66,7 +66,8 @@ MODEL_EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "custom_model": ("tests-linear", {}),
     "custom_model_config": ({"gain": 2.0}, {"custom_model": "tests-linear"}),
 }
-EXECUTION = {"gym_env_vectorize_mode", "torch_compile_learner", "max_pack_size"}
+OUTPUT = {"output", "output_write_method", "output_max_rows_per_file", "output_max_file_size"}
+EXECUTION = OUTPUT | {"gym_env_vectorize_mode", "torch_compile_learner", "max_pack_size"}
 
 
 @cache
