@@ -165,7 +165,7 @@ class AlgorithmPack(Pack):
     def read(self, id: ReplicaId) -> State:
         row = self._row(id)
         member = self.members[row]
-        env_arrays, env_values = self.envs.read(row)
+        env_arrays, env_values = self.sampler.read(row)
         arrays = {f"environment/{name}": array for name, array in env_arrays.items()}
         for name, tensor in self._tensors().items():
             arrays[name] = tensor[row].numpy().copy()
@@ -182,7 +182,7 @@ class AlgorithmPack(Pack):
 
     def close(self) -> None:
         self.traces.close()
-        self.envs.close()
+        self.sampler.close()
 
     def step(self) -> Reports:
         return advance(self)

@@ -48,6 +48,16 @@ class RunningStats:
         self.m2 = self.m2 + m2 + delta * delta * (self.count * n / total)
         self.count = total
 
+    def merge(self, row: int, state: tuple[Array, Array, Array]) -> None:
+        """Take in what another `read` of other samples: as if all had been seen here (Chan)."""
+        mean, m2, count = state
+        total = self.count[row] + count
+        if total[0] > 0:
+            delta = mean - self.mean[row]
+            self.m2[row] += m2 + delta * delta * (self.count[row] * count / total)
+            self.mean[row] += delta * (count / total)
+            self.count[row] = total
+
     @property
     def std(self) -> Array:
         """Standard deviation `[K, D]`; 1 before two samples were seen."""

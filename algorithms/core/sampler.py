@@ -43,6 +43,7 @@ class Sampler:
         self.obs_codec, self.action_codec = obs_codec, action_codec
         self.filter = filter
         self.obs_stats = RunningStats(obs_codec.D)
+        self.gathered: RunningStats | None = None  # of the samples seen since it was put here
         self.watchers: list[Watch] = []
         self._rollout: Rollout | None = None
         self._noise: Array = np.zeros(0, np.float32)
@@ -63,6 +64,13 @@ class Sampler:
             self._rollout.drop(row)
             self._noise = np.delete(self._noise, row, 1)
 
+    def read(self, row: int) -> EnvState:
+        """The full state of a member's environments."""
+        return self.envs.read(row)
+
+    def close(self) -> None:
+        self.envs.close()
+
     # -- collecting ---------------------------------------------------------------------------
 
     def noise(self, generators: list[np.random.Generator], horizon: int) -> Array:
@@ -81,6 +89,8 @@ class Sampler:
             return encoded
         if update:
             self.obs_stats.update(encoded)
+            if self.gathered is not None:
+                self.gathered.update(encoded)
         return self.obs_stats.normalize(encoded)
 
     def collect(

@@ -2,5 +2,13 @@
 
 from algorithms.sampling.batch import Columns, SampleBatch, concat_samples
 from algorithms.sampling.episode import SingleAgentEpisode
+from algorithms.sampling.runner import EnvRunner, SingleAgentEnvRunner
 
-__all__ = ["Columns", "SampleBatch", "SingleAgentEpisode", "concat_samples"]
+__all__ = [
+    "Columns",
+    "EnvRunner",
+    "SampleBatch",
+    "SingleAgentEnvRunner",
+    "SingleAgentEpisode",
+    "concat_samples",
+]

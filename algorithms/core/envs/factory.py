@@ -41,6 +41,15 @@ class EnvContext(dict[str, Any]):
         self.vector_index = vector_index
 
 
+_first_index = 0
+
+
+def count_from(index: int) -> None:
+    """In a process that holds a run of a member's sub-environments: the number of its first."""
+    global _first_index
+    _first_index = index
+
+
 @dataclass(frozen=True)
 class Factory:
     """Makes one environment after another: from a creator, else from Gymnasium's `spec`."""
@@ -54,7 +63,7 @@ class Factory:
         """One new environment; raises whatever making it raises."""
         with harmless_warnings_ignored():
             if self.creator is not None:
-                env: Any = self.creator(EnvContext(self.config, vector_index))
+                env: Any = self.creator(EnvContext(self.config, _first_index + vector_index))
                 return env
             if self.spec.id not in gymnasium.registry:  # registered in another process
                 gymnasium.registry[self.spec.id] = self.spec
