@@ -62,7 +62,7 @@ class Policy:
         self._obs_codec, self._action_codec = pack.obs_codec, pack.action_codec
         self._filter: RunningStats | None = None
         if pack.shared["observation_filter"] == "MeanStdFilter":
-            self._filter = RunningStats(pack.obs_codec.D)
+            self._filter = RunningStats(pack.obs_codec.D, pack.inputs.mask)
             mean, m2, count = (
                 state.arrays[f"observations/{part}"] for part in ("mean", "m2", "count")
             )

@@ -54,6 +54,9 @@ class OfflineSpec(AlgorithmSpec):
             ]
         return []
 
+    def spaces(self, config: Config) -> tuple[Any, Any]:
+        return self._spaces(config)
+
     def _spaces(self, config: Config) -> tuple[Any, Any]:
         """The environment's spaces, those given, or those of the data, which are looked at.
 

@@ -117,7 +117,8 @@ class OnPolicyPack(AlgorithmPack):
         """What the loss needs, one row a member: `[K, N, ...]`."""
         gamma, lambda_ = self._column("gamma"), self._column("lambda_")
         use_gae = np.array([member.config["use_gae"] for member in self.members])
-        rollout.rewards[:] = rollout.raw_rewards
+        raw = rollout.raw_rewards
+        rollout.rewards[:] = np.sign(raw) if self.clip_rewards else raw
         if self.shared["normalize_rewards"]:
             self.discounted = scale_rewards(rollout, self.return_stats, self.discounted, gamma)
         values, following = values_of(lambda obs: self.value(self.flat, obs), rollout)

@@ -9,24 +9,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from algorithms.core import envs, nets
-from algorithms.core.distributions import (
-    Categorical,
-    DiagGaussian,
-    Distribution,
-    MultiCategorical,
-)
+from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
 from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
+from algorithms.core.preprocessors import custom_preprocessor
 from algorithms.core.running import RunningStats
 from algorithms.core.sampler import Sampler
 from algorithms.core.stack import Layout, LiftedForward
@@ -34,15 +28,6 @@ from algorithms.offline.trace import Traces
 from tunerl.errors import CheckpointError, InvalidConfig
 from tunerl.trainable import Pack, State
 from tunerl.trial import Config, Metrics, ReplicaId
-
-
-def distribution_of(space: Any) -> Distribution:
-    """The distribution over the actions of a (checked) space."""
-    if isinstance(space, spaces.Discrete):
-        return Categorical(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategorical(tuple(int(n) for n in np.ravel(space.nvec)))
-    return DiagGaussian(int(np.prod(space.shape)))
 
 
 class AlgorithmPack(Pack):
@@ -71,16 +56,30 @@ class AlgorithmPack(Pack):
             self.envs.single_action_space,
         )
         check_spaces(obs_space, action_space)
-        self.obs_codec = ObservationCodec(obs_space)
+        model = self.shared["model"]
+        self.obs_codec = ObservationCodec(obs_space, *custom_preprocessor(model, obs_space))
         self.action_codec = ActionCodec(
             action_space,
             clip=self.shared["clip_actions"],
             normalize=self.shared["normalize_actions"],
         )
-        self.distribution = distribution_of(action_space)
+        self.distribution = distribution_for(action_space, model)
         self.filter = self.shared["observation_filter"] == "MeanStdFilter"
+        self.clip_rewards = envs.clips_rewards(self.shared)
+        self.inputs = nets.Inputs.of(
+            self.obs_codec.features,
+            action_space,
+            self.distribution,
+            mask_key=self.shared.get("action_mask_key", nets.MASK_KEY),
+            scaled=not self.filter,
+        )
         self.sampler = Sampler(
-            self.envs, self.distribution, self.obs_codec, self.action_codec, filter=self.filter
+            self.envs,
+            self.distribution,
+            self.obs_codec,
+            self.action_codec,
+            filter=self.filter,
+            keep=self.inputs.mask,
         )
         self.obs_stats = self.sampler.obs_stats
         self.traces = Traces(self)
@@ -101,16 +100,11 @@ class AlgorithmPack(Pack):
 
     def make_envs(self, num_envs: int) -> envs.PackEnvs:
         """Environments without members; raises `InvalidConfig`."""
-        return envs.make(
-            self.shared["env"],
-            self.shared["env_config"],
-            num_envs,
-            vectorize_mode=self.shared.get("gym_env_vectorize_mode", "auto"),
-        )
+        return envs.of(self.shared, num_envs)
 
     def make_network(self) -> nn.Module:
         """A network of one agent with fresh weights from torch's global generator."""
-        return nets.build(self.obs_codec.D, self.distribution, self.shared["model"])
+        return nets.build(self.inputs, self.distribution, self.shared["model"])
 
     def fresh_parameters(self, seed: int) -> Tensor:
         """The initial weights `[P]` of the member with this seed."""

@@ -73,6 +73,26 @@ class CommonParameters(AgentParameters):
     gym_env_vectorize_mode: str = fixed(
         "auto", "how sub-environments are stepped", choices=VECTORIZE_MODES
     )
+    env_step_timeout_s: float | None = fixed(
+        None,
+        "with gym_env_vectorize_mode='async': how long a step or reset may take before the replica "
+        "fails; None: for ever",
+        low=0.0,
+        exclusive_low=True,
+        optional=True,
+    )
+    framestack: int = fixed(1, "so many of the last observations (a Box) are one", low=1)
+    is_atari: bool | None = fixed(
+        None,
+        "the usual preprocessing of Atari games; None: where the id is one, False: raw frames",
+        optional=True,
+    )
+    clip_rewards: bool | None = fixed(
+        None, "learn from the rewards' signs; None: in Atari games only", optional=True
+    )
+    action_mask_key: str = fixed(
+        "action_mask", "part of a Dict observation that flags the allowed actions"
+    )
     normalize_rewards: bool = fixed(
         False, "divide rewards by the running deviation of the discounted return, clip at 10"
     )

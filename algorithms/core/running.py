@@ -11,9 +11,13 @@ Array = NDArray[Any]
 
 
 class RunningStats:
-    """Mean and variance of all samples so far, `[K, D]` in float64 (Chan et al.)."""
+    """Mean and variance of all samples so far, `[K, D]` in float64 (Chan et al.).
 
-    def __init__(self, size: int) -> None:
+    `keep`: where samples are left as they are (flags of the allowed actions).
+    """
+
+    def __init__(self, size: int, keep: slice | None = None) -> None:
+        self.keep = keep
         self.mean = np.zeros((0, size))
         self.m2 = np.zeros((0, size))
         self.count = np.zeros((0, 1))
@@ -66,10 +70,15 @@ class RunningStats:
 
     def normalize_row(self, row: int, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
         """`[..., D]` samples by one member's statistics."""
-        scaled: Array = (samples - self.mean[row]) / self.std[row]
-        return scaled.clip(-clip, clip).astype(np.float32)
+        return self._clipped((samples - self.mean[row]) / self.std[row], samples, clip)
 
     def normalize(self, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
         """`[K, E, D]` samples with mean 0 and standard deviation 1, clipped."""
-        scaled: Array = (samples - self.mean[:, None]) / self.std[:, None]
-        return scaled.clip(-clip, clip).astype(np.float32)
+        scaled = (samples - self.mean[:, None]) / self.std[:, None]
+        return self._clipped(scaled, samples, clip)
+
+    def _clipped(self, scaled: Array, samples: Array, clip: float) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = scaled.clip(-clip, clip).astype(np.float32)
+        if self.keep is not None:
+            found[..., self.keep] = samples[..., self.keep]
+        return found

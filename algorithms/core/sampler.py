@@ -26,7 +26,8 @@ Watch = Callable[[int, Rollout, StepBatch], None]
 class Sampler:
     """K members, one a row, in E environments each.
 
-    `filter`: observations are normalised by running statistics, a row's by its own. `watchers` are
+    `filter`: observations are normalised by running statistics, a row's by its own, but for those
+    numbers that `keep` says. `watchers` are
     called after each step with its number, the rollout so far and what the environments gave.
     """
 
@@ -38,11 +39,12 @@ class Sampler:
         action_codec: ActionCodec,
         *,
         filter: bool,
+        keep: slice | None = None,
     ) -> None:
         self.envs, self.distribution = envs, distribution
         self.obs_codec, self.action_codec = obs_codec, action_codec
         self.filter = filter
-        self.obs_stats = RunningStats(obs_codec.D)
+        self.obs_stats = RunningStats(obs_codec.D, keep)
         self.gathered: RunningStats | None = None  # of the samples seen since it was put here
         self.watchers: list[Watch] = []
         self._rollout: Rollout | None = None

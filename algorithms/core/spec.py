@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from algorithms.core import envs, names, nets
+from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import check_spaces
 from algorithms.core.evaluation import evaluation_problems, with_explore
+from algorithms.core.preprocessors import custom_preprocessor
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
 from tunerl.registry import importable, trainable
@@ -27,6 +31,7 @@ ALIASES = {
     "num_envs_per_worker": "num_envs_per_env_runner",
     "num_rollout_workers": "num_env_runners",
 }
+ENVIRONMENT = ("env", "env_config", "gym_env_vectorize_mode", "framestack", "is_atari")
 COMPILE_SECONDS = 15.0
 SAVED_SECONDS = (1.2e-3, 0.2e-3)  # per update that is compiled: for the call, and for each row
 
@@ -64,6 +69,11 @@ class AlgorithmSpec(TrainableSpec):
         if not problems:
             full["model"] = model
             problems += self.problems(full)
+        if not problems:
+            try:
+                full["model"] = self.settled(full, config.get("model"))
+            except InvalidConfig as error:
+                problems += error.problems
         if problems:
             raise InvalidConfig(problems)
         names.remember(full)
@@ -78,6 +88,30 @@ class AlgorithmSpec(TrainableSpec):
         except InvalidConfig as error:
             return [Problem(problem.path or "env", problem.message) for problem in error.problems]
         return list(evaluation_problems(config, spaces_of))
+
+    def spaces(self, config: Config) -> tuple[Any, Any]:
+        """Observation and action space that an agent of this configuration has."""
+        return spaces_of(config)
+
+    def settled(self, config: Config, model: Mapping[str, Any] | None) -> Config:
+        """The settings of the network as they are for this environment's observations.
+
+        Raises `InvalidConfig` for what does not go with them, or with this algorithm.
+        """
+        found = nets.resolve_model(model)
+        observations, actions = self.spaces(config)
+        _, features = custom_preprocessor(found, observations)
+        distribution_for(actions, found)
+        features = nets.without_key(features, config.get("action_mask_key", nets.MASK_KEY))
+        found = nets.resolve_model(model, features)
+        if (found["use_lstm"] or found["use_gru"]) and not getattr(self.pack, "recurrent", False):
+            name = "use_lstm" if found["use_lstm"] else "use_gru"
+            what = f"{self.name} has no recurrent networks; use framestack, or PPO"
+            raise InvalidConfig(Problem(f"model.{name}", what))
+        if found["custom_model"] is None:
+            with torch.device("meta"):
+                nets.encoder(features, found)
+        return found
 
     def pack_key(self, config: Config) -> str:
         return json.dumps({n: config[n] for n in self.fixed}, sort_keys=True, default=names.word)
@@ -195,14 +229,15 @@ def spaces_of(config: Config) -> tuple[Any, Any]:
 
     Raises `InvalidConfig` where it cannot be made, or has spaces that no algorithm takes.
     """
-    key = json.dumps([config["env"], config["env_config"]], default=names.word)
-    return _probe(key, _Box(config))
+    about = {name: config.get(name) for name in ENVIRONMENT}
+    return _probe(json.dumps(about, default=names.word), _Box(config))
 
 
 @lru_cache(maxsize=256)
 def _probe(key: str, box: _Box) -> tuple[Any, Any]:
     config = box.config
-    made = envs.make(config["env"], config["env_config"], 1)
+    mode = config.get("gym_env_vectorize_mode", "auto")
+    made = envs.of(config, 1, "auto" if mode == "async" else mode)
     try:
         check_spaces(made.single_observation_space, made.single_action_space)
         return made.single_observation_space, made.single_action_space

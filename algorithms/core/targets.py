@@ -32,9 +32,9 @@ def scale_rewards(
     `gamma` `[K]`; `discounted` `[K, E]` is the return under way, its new value is returned.
     """
     for t in range(rollout.rewards.shape[1]):
-        discounted = discounted * gamma[:, None] + rollout.raw_rewards[:, t]
+        discounted = discounted * gamma[:, None] + rollout.rewards[:, t]
         stats.update(discounted[..., None])
-        scaled = rollout.raw_rewards[:, t] / stats.std
+        scaled = rollout.rewards[:, t] / stats.std
         rollout.rewards[:, t] = np.clip(scaled, -10.0, 10.0)
         discounted[rollout.ends[:, t]] = 0.0
     return discounted

@@ -213,6 +213,43 @@ class Grid(Probe):
         return float(self.seen[0] * action[0] - 0.1 * action[1])
 
 
+class Picture(Signs):
+    """A little picture, dark or bright; reward 1 for the action that says which."""
+
+    observation_space = spaces.Box(0, 255, (5, 5, 1), np.uint8)
+
+    def see(self) -> Any:
+        self.bright = int(self.np_random.integers(2))
+        return np.full((5, 5, 1), 40 + 160 * self.bright, np.uint8)
+
+    def reward(self, action: Any) -> float:
+        return float(action == self.bright) + 0.01 * float(self.seen[0, 0, 0])
+
+
+class Allowed(Probe):
+    """Two of four actions are allowed; an action that is not raises. ``key``: the mask's name."""
+
+    action_space = spaces.Discrete(4)
+    length = 5
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.key = config.get("key", "action_mask")
+        mask, seen = spaces.MultiBinary(4), spaces.Box(-1.0, 1.0, (2,))
+        self.observation_space = spaces.Dict({self.key: mask, "observations": seen})
+
+    def see(self) -> Any:
+        self.flags = np.zeros(4, np.int8)
+        self.flags[self.np_random.choice(4, 2, replace=False)] = 1
+        seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return {self.key: self.flags, "observations": seen}
+
+    def reward(self, action: Any) -> float:
+        if self.key == "action_mask" and not self.seen[self.key][action]:
+            raise ValueError(f"action {action} is not allowed")
+        return float(action == np.flatnonzero(self.seen[self.key])[0])
+
+
 PROBES: dict[str, type[Probe]] = {
     "probe/constant": Probe,
     "probe/signs": Signs,
@@ -222,6 +259,8 @@ PROBES: dict[str, type[Probe]] = {
     "probe/choices": Choices,
     "probe/target": Target,
     "probe/grid": Grid,
+    "probe/picture": Picture,
+    "probe/allowed": Allowed,
 }
 for name, kind in PROBES.items():
     register_env(name, kind)

@@ -285,7 +285,7 @@ def test_a_mask_that_does_not_fit_is_refused(space: Any, says: str) -> None:
         ({"max_seq_len": 2.5}, "max_seq_len"),
         ({"use_lstm": True, "use_gru": True}, "use_gru"),
         ({"head_fcnet_hiddens": [0]}, "head_fcnet_hiddens"),
-        ({"custom_action_dist": "nobody"}, "custom_action_dist"),
+        ({"custom_preprocessor": "nobody"}, "custom_preprocessor"),
     ],
 )
 def test_a_wrong_setting_of_the_catalogue_is_named(model: dict[str, Any], path: str) -> None:

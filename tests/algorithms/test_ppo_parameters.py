@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.preprocessors import NoPreprocessor, register_preprocessor
 from algorithms.ppo import SPEC, PPOParameters
 from tests.algorithms.support import lone, open_pack, tiny
 from tunerl.errors import InvalidConfig
@@ -17,6 +18,7 @@ from tunerl.trainable import hyperparameters
 from tunerl.trial import ReplicaId
 
 PENDULUM = {"env": "Pendulum-v1"}
+PICTURE = {"env": "probe/picture", "conv_filters": [[3, 3, 1]]}
 KL = {"use_kl_loss": True, "lr": 1e-2}
 EVALUATED = {"evaluation_interval": 1, "evaluation_duration": 2}
 # field -> (another value, the base in which it matters)
@@ -25,6 +27,9 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "env_config": ({"sutton_barto_reward": True}, {}),
     "num_env_runners": (3, {}),
     "num_envs_per_env_runner": (4, {}),
+    "framestack": (2, {}),
+    "clip_rewards": (True, PENDULUM),
+    "action_mask_key": ("flags", {"env": "probe/allowed", "env_config": {"key": "flags"}}),
     "clip_actions": (False, {"env": "probe/target"}),
     "normalize_actions": (True, PENDULUM),
     "observation_filter": ("MeanStdFilter", {}),
@@ -63,11 +68,32 @@ MODEL_EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "fcnet_activation": ("relu", {}),
     "vf_share_layers": (True, {}),
     "free_log_std": (False, PENDULUM),
+    "head_fcnet_hiddens": ([4], {}),
+    "head_fcnet_activation": ("tanh", {"head_fcnet_hiddens": [4]}),
+    "conv_filters": ([[2, 3, 2]], PICTURE),
+    "conv_activation": ("tanh", PICTURE),
+    "custom_action_dist": ("Beta", PENDULUM),
+    "custom_preprocessor": ("tests-double", {}),
     "custom_model": ("tests-linear", {}),
     "custom_model_config": ({"gain": 2.0}, {"custom_model": "tests-linear"}),
 }
+RECURRENT = {
+    "use_lstm",
+    "use_gru",
+    "lstm_cell_size",
+    "max_seq_len",
+    "lstm_use_prev_action",
+    "lstm_use_prev_reward",
+}
 OUTPUT = {"output", "output_write_method", "output_max_rows_per_file", "output_max_file_size"}
-EXECUTION = OUTPUT | {"gym_env_vectorize_mode", "torch_compile_learner", "max_pack_size"}
+EXECUTION = {
+    *OUTPUT,
+    "env_step_timeout_s",  # this and the next: in tests/envs
+    "is_atari",
+    "gym_env_vectorize_mode",
+    "torch_compile_learner",
+    "max_pack_size",
+}
 
 
 @cache
@@ -93,6 +119,13 @@ def test_a_hyperparameter_has_an_effect(name: str) -> None:
     assert trained(config | {name: value}) != trained(config)
 
 
+class Double(NoPreprocessor):
+    """Twice what there is."""
+
+    def transform(self, observation: Any) -> Any:
+        return 2 * observation
+
+
 def test_each_model_setting_has_an_effect() -> None:
     from algorithms.core.nets import MODEL_DEFAULTS, register_model
 
@@ -109,7 +142,8 @@ def test_each_model_setting_has_an_effect() -> None:
         return Linear()
 
     register_model("tests-linear", linear)
-    assert set(MODEL_EFFECTS) == set(MODEL_DEFAULTS)
+    register_preprocessor("tests-double", Double)
+    assert set(MODEL_EFFECTS) | RECURRENT == set(MODEL_DEFAULTS)
     for name, (value, base) in MODEL_EFFECTS.items():
         more = {key: item for key, item in base.items() if key in MODEL_DEFAULTS}
         env = {key: item for key, item in base.items() if key not in MODEL_DEFAULTS}

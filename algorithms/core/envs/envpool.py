@@ -49,6 +49,8 @@ def pool_envs(env_id: str, config: Mapping[str, Any], num_envs: int) -> MemberEn
 class PoolMember(Member):
     """One pool of E sub-environments in one thread: a pack has a core, not a machine."""
 
+    what = "an EnvPool"
+
     def __init__(
         self,
         env_id: str,
@@ -97,13 +99,18 @@ class PoolMember(Member):
         """A pool of its own seeds, another for each `generation` (how often it was lost)."""
         self._seed, self._generation = seed, generation
         seeds = sub_seeds(seed, self._num_envs * (generation + 1))[-self._num_envs :]
-        self._pool = _build(self._env_id, self._config, seeds)
+        self._pool, first = self.build(seeds)
         dtype = np.dtype(self._pool.single_action_space.dtype)
         self._action_dtype = np.dtype(np.int32) if dtype.kind in "iu" else dtype
         self._actions: list[Array] = []
         self._step = empty_step(self._num_envs, self._space)
         self.obs = self._step.obs
-        self.obs[:] = self._pool.reset()[0]
+        self.obs[:] = first
+
+    def build(self, seeds: list[int]) -> tuple[Any, Array]:
+        """A pool with one sub-environment for each seed, and its first observations."""
+        pool = _build(self._env_id, self._config, seeds)
+        return pool, pool.reset()[0]
 
     def _restore(self, state: EnvState) -> None:
         arrays, values = state
@@ -115,8 +122,9 @@ class PoolMember(Member):
             if np.array_equal(self.obs, arrays["obs"]):
                 return
         _log.warning(
-            "an EnvPool could not be brought back to where it was (it took more than %d steps, or "
-            "its task does not repeat itself); its sub-environments begin fresh episodes",
+            "%s could not be brought back to where it was (it took more than %d steps, or its task "
+            "does not repeat itself); its sub-environments begin fresh episodes",
+            self.what,
             MAX_STEPS,
         )
         self.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ _HARMLESS = (
     r".*Using the latest versioned environment",
     r".*Box (low|high)'s precision lowered by casting",
 )
+
+
+PLUGINS = {
+    "ALE/": ("ale_py", None, "atari"),
+    "MinAtar/": ("minatar.gym", "register_envs", "minatar"),
+}
+"""Ids that begin so: the module that knows them, its function that registers them (None: importing
+does), and the extra of TuneRL's that installs it."""
 
 
 class EnvContext(dict[str, Any]):
@@ -99,6 +108,8 @@ def resolve(env: str | Creator, config: Mapping[str, Any]) -> Factory:
 def _spec(env_id: str) -> Any:
     """Gymnasium's spec of an id; one that the user registered goes along to the workers."""
     if env_id not in gymnasium.registry:
+        _plug_in(env_id)
+    if env_id not in gymnasium.registry:
         carried = registry.shared("gymnasium").get(env_id)
         if carried is not None:
             return carried
@@ -107,6 +118,19 @@ def _spec(env_id: str) -> Any:
     if not str(spec.entry_point).startswith("gymnasium."):
         registry.share("gymnasium", env_id, spec)
     return spec
+
+
+def _plug_in(env_id: str) -> None:
+    """Import the package of a known family of environments. Raises `InvalidConfig` without it."""
+    for prefix, (module, register, extra) in PLUGINS.items():
+        if env_id.startswith(prefix):
+            try:
+                found = importlib.import_module(module)
+            except ImportError as error:
+                install = f"pip install 'tunerl[{extra}]'"
+                raise InvalidConfig(f"environment {env_id!r} needs a package: {install}") from error
+            if register is not None:
+                getattr(found, register)()
 
 
 @contextlib.contextmanager

@@ -33,8 +33,15 @@ class ProcessMember(Member):
     """
 
     def __init__(
-        self, factory: Factory, num_envs: int, seed: int, state: EnvState | None = None
+        self,
+        factory: Factory,
+        num_envs: int,
+        seed: int,
+        state: EnvState | None = None,
+        *,
+        timeout: float | None = None,
     ) -> None:
+        self._timeout = timeout
         sub_seeds(seed, num_envs)
         if state is not None:
             check_size(len(state[1]["lanes"]), num_envs)
@@ -90,8 +97,17 @@ class ProcessMember(Member):
             raise self._death() from error
 
     def _answer(self) -> Any:
+        """What the process says. One that says nothing for too long is ended; so it fails."""
         try:
+            if self._timeout is not None and not self._pipe.poll(self._timeout):
+                self._process.kill()
+                raise TimeoutError(
+                    f"the environment did not answer within {self._timeout:g} seconds "
+                    f"(env_step_timeout_s); its process was ended"
+                )
             kind, content = self._pipe.recv()
+        except TimeoutError:
+            raise
         except (EOFError, OSError) as error:
             raise self._death() from error
         if kind == "error":

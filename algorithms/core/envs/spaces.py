@@ -76,17 +76,31 @@ class ObservationCodec:
     Box: its elements. Discrete: one-hot (`start` counts as the first). MultiDiscrete: a one-hot
     for each element. MultiBinary: its bits. Dict and Tuple: their parts one after the other, from
     a batched dictionary or tuple, or from the vectors that `PackEnvs` delivers for them.
+
+    `preprocessor` (with `transform`) is applied to each observation before that; what it puts out
+    is of `features`, which otherwise is `space`.
     """
 
-    def __init__(self, space: gymnasium.Space[Any]) -> None:
+    def __init__(
+        self,
+        space: gymnasium.Space[Any],
+        preprocessor: Any = None,
+        features: gymnasium.Space[Any] | None = None,
+    ) -> None:
         self.space = space
+        self.features = space if features is None else features
+        self.preprocessor = preprocessor
+        if preprocessor is not None:
+            self._after = ObservationCodec(self.features)
         self._parts = (
             [ObservationCodec(part) for part in _parts(space)] if is_composite(space) else []
         )
-        self.D: int = int(spaces.flatdim(space))
+        self.D: int = int(spaces.flatdim(self.features))
 
     def encode(self, obs: Any) -> NDArray[np.float32]:
         """Float32 ``[..., D]``; may share memory with `obs`."""
+        if self.preprocessor is not None:
+            return self._transformed(obs)
         if self._parts and isinstance(obs, dict | tuple | list):
             values = [obs[key] for key in self.space.spaces] if isinstance(obs, dict) else obs
             pairs = zip(self._parts, values, strict=True)
@@ -102,6 +116,30 @@ class ObservationCodec:
         lead = array.shape[: array.ndim - len(self.space.shape or ())]
         flat: NDArray[np.float32] = array.reshape(*lead, self.D).astype(np.float32, copy=False)
         return flat
+
+    def _transformed(self, obs: Any) -> NDArray[np.float32]:
+        """Each observation by itself, through the preprocessor."""
+        if isinstance(obs, dict | tuple | list) and self._parts:
+            one = self.preprocessor.transform(obs)
+            return self._after.encode(self._fitting(one))
+        array = np.asarray(obs)
+        composite = bool(self._parts)
+        rank = 1 if composite else len(self.space.shape or ())
+        lead = array.shape[: array.ndim - rank]
+        found = np.zeros((*lead, self.D), np.float32)
+        for index in np.ndindex(*lead):
+            one = spaces.unflatten(self.space, array[index]) if composite else array[index]
+            found[index] = self._after.encode(self._fitting(self.preprocessor.transform(one)))
+        return found
+
+    def _fitting(self, made: Any) -> Array:
+        found = np.asarray(made, self.features.dtype)
+        if found.shape != self.features.shape:
+            raise ValueError(
+                f"the preprocessor gave an array of shape {found.shape}; it had promised "
+                f"{self.features.shape}"
+            )
+        return found
 
     def _encode_multi(self, array: Array) -> NDArray[np.float32]:
         counts: Array = np.asarray(self.space.nvec)

@@ -18,6 +18,7 @@ from algorithms.core.distributions import Distribution
 from tunerl.errors import InvalidConfig, Problem
 
 AnySpace: TypeAlias = gymnasium.Space[Any]
+MASK_KEY = "action_mask"
 MASKED = -1e30  # a logit: its exponential is 0, and differences of two such are finite
 
 
@@ -48,7 +49,7 @@ class Inputs:
         action_space: AnySpace,
         distribution: Distribution,
         *,
-        mask_key: str = "action_mask",
+        mask_key: str = MASK_KEY,
         extras: int = 0,
         scaled: bool = True,
     ) -> Inputs:
@@ -75,13 +76,23 @@ class Inputs:
                     f"another part as action_mask_key)",
                 )
             )
-        rest = {key: other for key, other in space.spaces.items() if key != mask_key}
-        if not rest:
-            raise InvalidConfig(
-                Problem("env", f"the observations hold nothing but {mask_key!r}; add what to see")
-            )
-        left = next(iter(rest.values())) if len(rest) == 1 else spaces.Dict(rest)
+        left = without_key(space, mask_key)
         return cls(left, action_space, slice(start, start + size), extras, scaled)
+
+
+def without_key(space: AnySpace, key: str) -> AnySpace:
+    """A Dict without one of its parts; of a single one that is left, that. Others as they are.
+
+    Raises `InvalidConfig` where nothing is left.
+    """
+    if not isinstance(space, spaces.Dict) or key not in space.spaces:
+        return space
+    rest = {name: part for name, part in space.spaces.items() if name != key}
+    if not rest:
+        raise InvalidConfig(
+            Problem("env", f"the observations hold nothing but {key!r}; add what to see")
+        )
+    return next(iter(rest.values())) if len(rest) == 1 else spaces.Dict(rest)
 
 
 def mask_logits(logits: Tensor, mask: Tensor) -> Tensor:

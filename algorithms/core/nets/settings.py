@@ -166,6 +166,5 @@ CHECKS: dict[str, Check] = {
     "lstm_use_prev_reward": _flag,
     "custom_model": _registered("model", "register_model"),
     "custom_model_config": _object,
-    "custom_action_dist": _registered("action_dist", "register_action_dist"),
     "custom_preprocessor": _registered("preprocessor", "register_preprocessor"),
 }
