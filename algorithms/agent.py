@@ -23,7 +23,7 @@ from tunerl.trial import ReplicaId
 
 if TYPE_CHECKING:
     from algorithms.core.envs import PackEnvs
-    from algorithms.core.on_policy import OnPolicyPack
+    from algorithms.core.pack import AlgorithmPack
 
 
 class Agent:
@@ -44,7 +44,7 @@ class Agent:
         self._seed = drawn if seed is None else seed
         self._id = ReplicaId(0, 0)
         pack: Any = self.config.spec.open_pack(self._settings)
-        self._pack: OnPolicyPack | None = pack
+        self._pack: AlgorithmPack | None = pack
         try:
             pack.join(self._id, self._settings, self._seed)
         except BaseException:
@@ -157,12 +157,12 @@ class Agent:
         """Fresh environments like its own, to play in; to be closed. Raises `InvalidConfig`."""
         return self._member().make_envs(num_envs)
 
-    def _running(self) -> OnPolicyPack:
+    def _running(self) -> AlgorithmPack:
         if self._pack is None:
             raise Conflict(f"this {self.name} was stopped; build or restore another one")
         return self._pack
 
-    def _member(self) -> OnPolicyPack:
+    def _member(self) -> AlgorithmPack:
         pack = self._running()
         if self._failed is not None:
             raise Conflict(f"this {self.name} failed ({self._failed.error}); restore a checkpoint")

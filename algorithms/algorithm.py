@@ -118,7 +118,9 @@ class Algorithm(Agent):
         """The agent as it is now; training does not change what was handed out."""
         check_policy(policy_id)
         if self._policy is None:
-            self._policy = Policy(self._member(), self._state(), self._generator)
+            pack = self._member()
+            actor = pack.actor(self.record)
+            self._policy = Policy(pack, self._state(), self._generator, actor)
         return self._policy
 
     def get_module(self, module_id: str = DEFAULT_POLICY) -> Module:

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from algorithms.core.distributions import Distribution
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.running import RunningStats
 from algorithms.core.stack import Layout
@@ -27,7 +28,8 @@ Weights = dict[str, NDArray[np.float32]]
 class Module(nn.Module):
     """An agent's network with RLlib's forward methods; `network` is the plain torch module.
 
-    Called with encoded observations `[B, D]` it returns ``(dist_inputs [B, A], values [B])``.
+    Called with encoded observations `[B, D]` it returns ``(dist_inputs [B, A], values [B])``, or
+    ``dist_inputs`` alone where the algorithm has no value of a state (DQN: the actions' values).
     """
 
     def __init__(self, network: nn.Module, policy: Policy) -> None:
@@ -35,16 +37,19 @@ class Module(nn.Module):
         self.network = network
         self._encode = policy.encode
 
-    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.network(obs)
-        return found
+    def forward(self, obs: Tensor, *noise: Tensor) -> Any:
+        return self.network(obs, *noise)
+
+    def outputs(self, encoded: Tensor, *noise: Tensor) -> dict[str, Tensor]:
+        """``action_dist_inputs`` and, where there are values, ``vf_preds``."""
+        with torch.no_grad():
+            found = self(encoded, *noise)
+        names = ("action_dist_inputs", "vf_preds")
+        return dict(zip(names, found if isinstance(found, tuple) else (found,), strict=False))
 
     def forward_inference(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """``{"obs": B observations as the environment gives them}`` to ``action_dist_inputs`` and
-        ``vf_preds``."""
-        with torch.no_grad():
-            inputs, values = self(torch.from_numpy(self._encode(batch["obs"])))
-        return {"action_dist_inputs": inputs, "vf_preds": values}
+        """``{"obs": B observations as the environment gives them}`` to `outputs`."""
+        return self.outputs(torch.from_numpy(self._encode(batch["obs"])))
 
     forward_exploration = forward_inference
 
@@ -53,12 +58,22 @@ class Module(nn.Module):
 
 
 class Policy:
-    """The agent in `state`, a member of `pack`. `generator` draws what `explore` needs."""
+    """The agent in `state`, a member of `pack`. `generator` draws what `explore` needs.
 
-    def __init__(self, pack: AlgorithmPack, state: State, generator: np.random.Generator) -> None:
+    `distribution`: that over the member's actions, where it is not the same for all (`actor`).
+    """
+
+    def __init__(
+        self,
+        pack: AlgorithmPack,
+        state: State,
+        generator: np.random.Generator,
+        distribution: Distribution | None = None,
+    ) -> None:
         self.observation_space = pack.obs_codec.space
         self.action_space = pack.action_codec.space
-        self.distribution, self.generator = pack.distribution, generator
+        self.distribution, self.generator = distribution or pack.distribution, generator
+        self._weight_noise = pack.weight_noise
         self._obs_codec, self._action_codec = pack.obs_codec, pack.action_codec
         self._filter: RunningStats | None = None
         if pack.shared["observation_filter"] == "MeanStdFilter":
@@ -104,18 +119,17 @@ class Policy:
         """
         encoded = torch.from_numpy(self.encode(obs_batch))
         with torch.inference_mode():
-            inputs, values = self.model(encoded)
+            noise = [self.generator.standard_normal(self._weight_noise, np.float32)]
+            in_use = map(torch.from_numpy, noise if explore and self._weight_noise else [])
+            found = self.model.outputs(encoded, *in_use)
+            inputs = found["action_dist_inputs"]
             if explore:
-                noise = self.distribution.noise(self.generator, (len(encoded),))
-                action = self.distribution.sample(inputs, torch.from_numpy(noise))
+                dice = self.distribution.noise(self.generator, (len(encoded),))
+                action = self.distribution.sample(inputs, torch.from_numpy(dice))
             else:
                 action = self.distribution.mode(inputs)
             logp = self.distribution.logp(inputs, action)
-        extra = {
-            "action_dist_inputs": inputs.numpy(),
-            "action_logp": logp.numpy(),
-            "vf_preds": values.numpy(),
-        }
+        extra = {name: tensor.numpy() for name, tensor in {**found, "action_logp": logp}.items()}
         return self._action_codec.decode(action.numpy()), [], extra
 
     def compute_single_action(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from algorithms.core import envs
 from algorithms.core.envs import PackEnvs
@@ -129,7 +130,7 @@ def _play(
     """Episodes without end in `count` fresh environments: (environment, return, length) of each."""
     generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))
     running, length = np.zeros(count), np.zeros(count, np.int64)
-    distribution, flat = pack.distribution, pack.flat[row : row + 1]
+    distribution, flat = pack.actor(pack.members[row]), pack.flat[row : row + 1]
     with contextlib.closing(_environments(pack, pack.members[row].config, count)) as playing:
         playing.add(derived_seed(seed, "evaluation environments") >> 32)
         while True:
@@ -137,7 +138,8 @@ def _play(
             if pack.filter:
                 obs = pack.obs_stats.normalize_row(row, obs)
             with torch.inference_mode():
-                inputs = pack.policy(flat, torch.from_numpy(np.array(obs, np.float32)))
+                weights = _weight_noise(pack, generator) if explore else ()
+                inputs = pack.policy(flat, torch.from_numpy(np.array(obs, np.float32)), *weights)
                 noise = torch.from_numpy(distribution.noise(generator, (1, count)))
                 action = (
                     distribution.sample(inputs, noise) if explore else distribution.mode(inputs)
@@ -158,3 +160,10 @@ def _environments(pack: AlgorithmPack, config: Config, count: int) -> PackEnvs:
     found = evaluation_environment(config)
     mode = pack.shared["gym_env_vectorize_mode"]
     return envs.make(found["env"], found["env_config"], count, vectorize_mode=mode)
+
+
+def _weight_noise(pack: AlgorithmPack, generator: np.random.Generator) -> tuple[Tensor, ...]:
+    """What a network with noise in its weights takes beside observations, for one row."""
+    if not pack.weight_noise:
+        return ()
+    return (torch.from_numpy(generator.standard_normal((1, pack.weight_noise), np.float32)),)

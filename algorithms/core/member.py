@@ -29,6 +29,15 @@ def scheduled(value: Any, step: int) -> float:
     return float(value)
 
 
+def schedule_values(value: Any, steps: NDArray[np.int64]) -> NDArray[np.float32]:
+    """A constant or a schedule at each of some steps `[T]`."""
+    if isinstance(value, list | tuple):
+        times, levels = zip(*value, strict=True)
+        found: NDArray[np.float32] = np.interp(steps, times, levels).astype(np.float32)
+        return found
+    return np.full(len(steps), value, np.float32)
+
+
 def derived_seed(seed: int, purpose: str) -> int:
     """A seed of 63 bits for one purpose of a member ("network", "environments", ...)."""
     words = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())]).generate_state(2)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from algorithms.core import envs, nets
@@ -39,6 +40,9 @@ class AlgorithmPack(Pack):
 
     algorithm: str
     policy: LiftedForward
+    """What the networks say of observations: ``[K, P], [K, B, D] -> [K, B, num_inputs]``."""
+    weight_noise = 0
+    """How many normal draws an agent's network takes beside an observation, when it explores."""
     busy = False  # within an iteration
 
     def __init__(
@@ -90,6 +94,8 @@ class AlgorithmPack(Pack):
         self.members: list[Member] = []
         self.flat = torch.zeros(0, self.layout.size)
         self.adam = AdamState(self.flat.clone(), self.flat.clone(), torch.zeros(0))
+        more = self.fresh_more(torch.zeros(self.layout.size))
+        self.more = {name: one.new_zeros((0, *one.shape)) for name, one in more.items()}
         self.return_stats = RunningStats(1)
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
@@ -137,9 +143,11 @@ class AlgorithmPack(Pack):
             self.sampler.add(derived_seed(seed, "environments") >> 32)
             self._append(self.fresh_parameters(seed))
         else:
+            self.check_state(state)
             self._append_state(member, state)
         self.ids.append(id)
         self.members.append(member)
+        self.on_enter(len(self.ids) - 1, state)
 
     def leave(self, id: ReplicaId) -> None:
         self._drop(self._row(id))
@@ -167,6 +175,7 @@ class AlgorithmPack(Pack):
             for part, array in zip(("mean", "m2", "count"), stats.read(row), strict=True):
                 arrays[f"{name}/{part}"] = array
         arrays["discounted"] = self.discounted[row].copy()
+        arrays |= self.own_arrays(row)
         values = {
             "algorithm": self.algorithm,
             "member": member.to_json(),
@@ -194,6 +203,38 @@ class AlgorithmPack(Pack):
         """Values that the algorithm adjusts by itself, at the start."""
         return {}
 
+    def fresh_more(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Further tensors of a member beside its parameters `[P]`, by name (a target network)."""
+        return {}
+
+    def own_arrays(self, row: int) -> dict[str, NDArray[Any]]:
+        """What else belongs to the full state of a member."""
+        return {}
+
+    def check_state(self, state: State) -> None:
+        """Raise `CheckpointError` for a state that cannot be that of a member."""
+        if state.values.get("algorithm") != self.algorithm:
+            raise CheckpointError(
+                f"the state is of {state.values.get('algorithm')!r}, this pack trains "
+                f"{self.algorithm!r}; give it a checkpoint of that"
+            )
+        size = state.arrays["parameters"].size
+        if size != self.layout.size:
+            raise CheckpointError(
+                f"the state has {size} parameters, the network of this configuration "
+                f"{self.layout.size}; give it the model settings it was trained with"
+            )
+
+    def on_enter(self, row: int, state: State | None) -> None:
+        """A member has come, fresh or from a state."""
+
+    def actor(self, member: Member) -> Distribution:
+        """The distribution from which the member takes its actions at this point of training."""
+        return self.distribution
+
+    def on_drop(self, row: int) -> None:
+        """A row is about to be removed (from a rollout under way, say)."""
+
     # -- rows ---------------------------------------------------------------------------------
 
     def _row(self, id: ReplicaId) -> int:
@@ -217,11 +258,19 @@ class AlgorithmPack(Pack):
             "adam/mean": self.adam.mean,
             "adam/square": self.adam.square,
             "adam/steps": self.adam.steps,
+            **self.more,
         }
 
-    def _append(self, parameters: Tensor, adam: AdamState | None = None) -> None:
+    def _append(
+        self,
+        parameters: Tensor,
+        adam: AdamState | None = None,
+        more: dict[str, Tensor] | None = None,
+    ) -> None:
         zeros = torch.zeros_like(parameters)
         adam = adam or AdamState(zeros, zeros, torch.zeros(()))
+        more = self.fresh_more(parameters) if more is None else more
+        self.more = {n: torch.cat([rows, more[n][None]]) for n, rows in self.more.items()}
         self.flat = torch.cat([self.flat, parameters[None]])
         self.adam = AdamState(
             *(torch.cat([rows, row[None]]) for rows, row in zip(self.adam, adam, strict=True))
@@ -232,16 +281,6 @@ class AlgorithmPack(Pack):
     def _append_state(self, member: Member, state: State) -> None:
         """Go on from a state. One of another seed (an exploit) lends all but its randomness."""
         arrays, values = state.arrays, state.values
-        if values.get("algorithm") != self.algorithm:
-            raise CheckpointError(
-                f"the state is of {values.get('algorithm')!r}, this pack trains "
-                f"{self.algorithm!r}; give it a checkpoint of that"
-            )
-        if arrays["parameters"].shape != (self.layout.size,):
-            raise CheckpointError(
-                f"the state has {arrays['parameters'].size} parameters, the network of this "
-                f"configuration {self.layout.size}; give it the model settings it was trained with"
-            )
         member.load(values["member"])
         tensors = {name: torch.from_numpy(arrays[name].copy()) for name in self._tensors()}
         if values["member"]["seed"] == member.seed:
@@ -262,6 +301,7 @@ class AlgorithmPack(Pack):
         self._append(
             tensors["parameters"],
             AdamState(tensors["adam/mean"], tensors["adam/square"], tensors["adam/steps"]),
+            {name: tensors[name] for name in self.more},
         )
         for name, stats in (("observations", self.obs_stats), ("returns", self.return_stats)):
             mean, m2, count = (arrays[f"{name}/{part}"] for part in ("mean", "m2", "count"))
@@ -270,10 +310,12 @@ class AlgorithmPack(Pack):
 
     def _drop(self, row: int) -> None:
         self.traces.leave(self.ids[row])
+        self.on_drop(row)
         keep = torch.tensor([i for i in range(len(self.ids)) if i != row], dtype=torch.int64)
         self.sampler.remove(row)
         self.flat = self.flat[keep]
         self.adam = AdamState(*(rows[keep] for rows in self.adam))
+        self.more = {name: rows[keep] for name, rows in self.more.items()}
         self.return_stats.remove(row)
         self.discounted = np.delete(self.discounted, row, 0)
         del self.ids[row], self.members[row]

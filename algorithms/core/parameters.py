@@ -8,7 +8,9 @@ from typing import Any
 
 from algorithms.core.envs import VECTORIZE_MODES
 from algorithms.core.optim import CLIPS
+from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
+from tunerl.trial import Config
 
 Value = float | list[Any]
 """A number, or the schedule of one."""
@@ -99,3 +101,67 @@ class CommonParameters(AgentParameters):
     gamma: float = vector(
         0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
     )
+
+
+@dataclass(frozen=True)
+class OffPolicyParameters(CommonParameters):
+    """What every algorithm has that learns from a replay buffer."""
+
+    num_envs_per_env_runner: int = fixed(1, "sub-environments of one agent", low=1)
+    train_batch_size: int = fixed(
+        32, "transitions per update", low=1, search={"choice": [16, 32, 64, 128, 256]}
+    )
+    min_sample_timesteps_per_iteration: int = fixed(
+        1000, "environment steps of one agent per iteration", low=1
+    )
+    rollout_fragment_length: int = vector(
+        1, "steps of each sub-environment between rounds of updates", low=1
+    )
+    training_intensity: float | None = vector(
+        None, "transitions trained on per environment step; None: one update a round", low=0.0,
+        exclusive_low=True, optional=True,
+    )  # fmt: skip
+    num_steps_sampled_before_learning_starts: int = vector(
+        1000, "transitions in the buffer before the first update", low=0
+    )
+    target_network_update_freq: int = vector(
+        0, "environment steps between updates of the target network", low=0
+    )
+    tau: float = vector(
+        1.0, "how far the target network goes to the network in one update", low=0.0, high=1.0
+    )
+    n_step: Any = vector(
+        1, "steps of reward before bootstrapping; [lo, hi]: drawn for each sample, both included",
+        low=1, search={"randint": [1, 6]},
+    )  # fmt: skip
+    replay_buffer_capacity: int = fixed(50_000, "transitions that an agent remembers", low=1)
+    prioritized_replay: bool = fixed(False, "sample by TD error, not uniformly")
+    prioritized_replay_alpha: float = vector(
+        0.6, "exponent of the priorities; 0: uniform", low=0.0, search={"uniform": [0.0, 1.0]}
+    )
+    prioritized_replay_beta: Value = vector(
+        0.4, "exponent of the importance weights", low=0.0, high=1.0, schedule=True
+    )
+    prioritized_replay_eps: float = vector(
+        1e-6, "added to each TD error", low=0.0, exclusive_low=True
+    )
+    store_buffer_in_checkpoints: bool = vector(
+        True, "the replay buffer is part of the state; without it learning waits, after a restore, "
+        "until num_steps_sampled_before_learning_starts transitions are there again",
+    )  # fmt: skip
+    adam_epsilon: float = vector(1e-8, "epsilon of Adam", low=0.0, exclusive_low=True)
+    grad_clip: float | None = vector(
+        None, "largest global norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
+        optional=True,
+    )  # fmt: skip
+
+    @staticmethod
+    def problems(config: Config) -> list[Problem]:
+        """What is wrong with values that are each in range."""
+        n = config["n_step"]
+        one = isinstance(n, int) and not isinstance(n, bool)
+        two = isinstance(n, list | tuple) and len(n) == 2 and all(type(x) is int for x in n)
+        if one or (two and 1 <= n[0] <= n[1]):
+            return []
+        wanted = "give a number of steps from 1, or [lo, hi] with 1 <= lo <= hi"
+        return [Problem("n_step", f"got {n!r}; {wanted}")]

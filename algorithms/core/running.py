@@ -72,6 +72,11 @@ class RunningStats:
         """`[..., D]` samples by one member's statistics."""
         return self._clipped((samples - self.mean[row]) / self.std[row], samples, clip)
 
+    def normalize_rows(self, rows: Any, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
+        """`[R, B, D]` samples of some members, each by its own statistics."""
+        scaled: Array = (samples - self.mean[rows][:, None]) / self.std[rows][:, None]
+        return scaled.clip(-clip, clip).astype(np.float32)
+
     def normalize(self, samples: Array, clip: float = 10.0) -> NDArray[np.float32]:
         """`[K, E, D]` samples with mean 0 and standard deviation 1, clipped."""
         scaled = (samples - self.mean[:, None]) / self.std[:, None]

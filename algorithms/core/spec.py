@@ -11,7 +11,7 @@ import torch
 
 from algorithms.core import envs, names, nets
 from algorithms.core.custom_dists import distribution_for
-from algorithms.core.envs.spaces import check_spaces
+from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
 from algorithms.core.evaluation import evaluation_problems, with_explore
 from algorithms.core.preprocessors import custom_preprocessor
 from tunerl.errors import InvalidConfig, Problem
@@ -37,11 +37,23 @@ SAVED_SECONDS = (1.2e-3, 0.2e-3)  # per update that is compiled: for the call, a
 
 
 class AlgorithmSpec(TrainableSpec):
-    """An algorithm as a trainable. `parameters` is its dataclass, `pack` makes its packs."""
+    """An algorithm as a trainable. `parameters` is its dataclass, `pack` makes its packs.
+
+    The dataclass may have a static method ``problems(config)``: what is wrong with values that
+    are each in range. `actions`: the kinds of action spaces that the algorithm takes.
+    """
 
     objective = ("env_runners/episode_return_mean", "max")
 
-    def __init__(self, name: str, parameters: type, pack: Callable[..., Pack]) -> None:
+    def __init__(
+        self,
+        name: str,
+        parameters: type,
+        pack: Callable[..., Pack],
+        *,
+        actions: SpaceTypes = ACTIONS,
+    ) -> None:
+        self.actions = actions
         self.name, self.parameters, self.pack = name, parameters, pack
         self.kind: type[Algorithm] | None = None  # a class with a training_step of its own
         self.fixed = [n for n, info in hyperparameters(parameters).items() if not info.vector]
@@ -84,10 +96,12 @@ class AlgorithmSpec(TrainableSpec):
         if config["env"] is None:
             return [Problem("env", "missing; name an environment, such as 'CartPole-v1'")]
         try:
-            spaces_of(config)
+            check_spaces(*spaces_of(config), actions=self.actions)
         except InvalidConfig as error:
             return [Problem(problem.path or "env", problem.message) for problem in error.problems]
-        return list(evaluation_problems(config, spaces_of))
+        problems = list(evaluation_problems(config, spaces_of))
+        check = getattr(self.parameters, "problems", None)
+        return problems + (check(config) if check is not None else [])
 
     def spaces(self, config: Config) -> tuple[Any, Any]:
         """Observation and action space that an agent of this configuration has."""
@@ -123,12 +137,11 @@ class AlgorithmSpec(TrainableSpec):
         """Decides `torch_compile_learner` from the size of the experiment, where it is None."""
         if config["torch_compile_learner"] is not None:
             return config
-        batch = config["train_batch_size"]
-        steps = float(stop.get("num_env_steps_sampled_lifetime") or 0) or batch * float(
+        iteration = config.get("min_sample_timesteps_per_iteration") or config["train_batch_size"]
+        steps = float(stop.get("num_env_steps_sampled_lifetime") or 0) or iteration * float(
             stop.get("training_iteration") or 0
         )
-        minibatch = min(config.get("minibatch_size") or batch, batch)
-        updates = steps / minibatch * config.get("num_epochs", 1)
+        updates = steps * updates_per_step(config)
         call, row = SAVED_SECONDS
         rows = max(2, min(replicas, self.capacity(config)))
         pays = updates * (call + row * rows) > 2 * COMPILE_SECONDS
@@ -170,6 +183,17 @@ class AlgorithmSpec(TrainableSpec):
             return found
         finally:
             algorithm.stop()
+
+
+def updates_per_step(config: Mapping[str, Any]) -> float:
+    """Updates of an agent for each environment step that it takes."""
+    batch = config["train_batch_size"]
+    if "rollout_fragment_length" in config:  # off-policy: every update takes a batch of its own
+        intensity = config["training_intensity"]
+        natural = 1.0 / (config["rollout_fragment_length"] * config["num_envs_per_env_runner"])
+        return natural if intensity is None else float(intensity / batch)
+    minibatch = min(config.get("minibatch_size") or batch, batch)
+    return float(config.get("num_epochs", 1) / minibatch)
 
 
 def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, list[Problem]]:
@@ -235,6 +259,7 @@ def spaces_of(config: Config) -> tuple[Any, Any]:
 
 @lru_cache(maxsize=256)
 def _probe(key: str, box: _Box) -> tuple[Any, Any]:
+    """Make the environment once: its spaces. Raises `InvalidConfig`."""
     config = box.config
     mode = config.get("gym_env_vectorize_mode", "auto")
     made = envs.of(config, 1, "auto" if mode == "async" else mode)

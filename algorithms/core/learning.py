@@ -1,0 +1,187 @@
+"""A pack that learns from batches, wherever they come from: any rows at a time, one step each.
+
+A subclass writes `update` for one agent. Its tensors (parameters, Adam's moments, targets) are
+gathered for the rows that learn, run through the lifted update, and scattered back.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.core.lift import Lifted, row_runs
+from algorithms.core.member import Member
+from algorithms.core.optim import AdamState, adam, bias_corrected
+from algorithms.core.pack import AlgorithmPack
+from algorithms.core.stack import Batch
+from tunerl.trainable import Failure
+from tunerl.trial import Config, Metrics, ReplicaId
+
+MOMENTS = ("adam/mean", "adam/square", "adam/steps")
+
+
+class LearningPack(AlgorithmPack):
+    """`statistics` names what `update` returns under that name; `vectors` the hyperparameters that
+    enter it, `[K]` each (None means no limit)."""
+
+    statistics: tuple[str, ...]
+    vectors: tuple[str, ...]
+
+    def __init__(self, config: Config, resolve: Any, key: Any) -> None:
+        super().__init__(config, resolve, key)
+        compile = bool(self.shared["torch_compile_learner"])
+        self.learning = Lifted(self._one, compile=compile)
+        self.failures: dict[ReplicaId, Failure] = {}
+        self.columns: Batch = {}
+        self.sums = np.zeros((0, len(self.statistics)))
+        self.counts = np.zeros(0, np.int64)
+
+    @abstractmethod
+    def update(self, state: Batch, batch: Batch, hp: Batch) -> tuple[Batch, Batch]:
+        """One agent's learning step: `state` holds `parameters`, Adam's moments and what
+        `fresh_more` names. Returns what changed of it (see `descend`), and what came of it:
+        `statistics` `[S]`, and whatever else the pack wants back (`td_errors` `[B]`).
+        """
+
+    def further_columns(self, member: Member) -> Mapping[str, float]:
+        """Numbers for `hp` that are no hyperparameters themselves."""
+        return {}
+
+    def target_of(self, parameters: Tensor) -> Tensor:
+        """What the target network (`fresh_more`'s `target`) follows, of parameters `[..., P]`."""
+        return parameters
+
+    # -- for a subclass to call -----------------------------------------------------------------
+
+    def begin_learning(self) -> None:
+        """At the start of an iteration: hyperparameters as they are now, empty statistics."""
+        rows = [self._numbers(member) for member in self.members]
+        self.columns = {
+            name: torch.tensor([row[name] for row in rows], dtype=torch.float32) for name in rows[0]
+        }
+        self.sums = np.zeros((len(rows), len(self.statistics)))
+        self.counts = np.zeros(len(rows), np.int64)
+
+    def learn(self, rows: Sequence[int], batch: Batch) -> dict[str, NDArray[np.float32]]:
+        """One update of some rows on batches `[R, B, ...]`; what came of it `[R, ...]`."""
+        found: list[Batch] = []
+        for run, real in row_runs(range(len(rows)), self.learning.sizes):
+            results = self._run([rows[i] for i in run], real, self._part(batch, run, len(rows)))
+            found.append({name: value[:real] for name, value in results.items()})
+        whole = {
+            name: (found[0][name] if len(found) == 1 else torch.cat([f[name] for f in found]))
+            for name in found[0]
+        }
+        numbers = {name: value.numpy() for name, value in whole.items()}
+        index = np.asarray(rows)
+        self.sums[index] += numbers["statistics"]
+        self.counts[index] += 1
+        for row in rows:
+            self.members[row].updates += 1
+        return numbers
+
+    def move_targets(self, rows: Sequence[int]) -> None:
+        """The target networks of some rows go the share `tau` of the way to the networks."""
+        if len(rows) == 0:
+            return
+        index = torch.as_tensor(np.asarray(rows))
+        tau = self.columns["tau"][index][:, None]
+        old, new = self.more["target"], self.target_of(self.flat[index])
+        old[index] = old[index] * (1.0 - tau) + new * tau
+
+    def drop_columns(self, row: int) -> None:
+        """A row leaves while an iteration is under way."""
+        keep = [i for i in range(len(self.counts)) if i != row]
+        self.columns = {name: column[keep] for name, column in self.columns.items()}
+        self.sums, self.counts = self.sums[keep], self.counts[keep]
+
+    def fail_what_is_not_finite(self) -> None:
+        """Note as failed who has parameters or statistics that are NaN or infinite."""
+        finite = torch.isfinite(self.flat).all(1).tolist()
+        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
+            numbers = zip(self.statistics, self.sums[row].tolist(), strict=True)
+            wrong = [name for name, value in numbers if not math.isfinite(value)]
+            if not finite[row] or wrong:
+                what = ", ".join(wrong) or "the parameters"
+                error = FloatingPointError(
+                    f"{what} became NaN or infinite in iteration {member.iteration + 1} "
+                    "; lower the learning rate or set grad_clip".replace(" ;", ";")
+                )
+                self.failures[id] = Failure.of(error)
+
+    def learner_metrics(self, row: int) -> Metrics:
+        """Means over the iteration's updates; without any, the counters alone."""
+        member = self.members[row]
+        names = "learners/default_policy"
+        found: Metrics = {f"{names}/num_updates_lifetime": member.updates}
+        if self.counts[row]:
+            means = (self.sums[row] / self.counts[row]).tolist()
+            found |= {
+                f"{names}/{name}": value for name, value in zip(self.statistics, means, strict=True)
+            }
+        return found
+
+    # -- one run --------------------------------------------------------------------------------
+
+    def _one(self, state: Batch, batch: Batch, hp: Batch) -> Batch:
+        changed, results = self.update(state, batch, hp)
+        return {**changed, **results}
+
+    def _numbers(self, member: Member) -> dict[str, float]:
+        own = {
+            name: float("inf") if member.config[name] is None else member.hyperparameter(name)
+            for name in self.vectors
+        }
+        return own | dict(self.further_columns(member))
+
+    @staticmethod
+    def _part(batch: Batch, run: list[int], rows: int) -> Batch:
+        if len(run) == rows:
+            return batch if run == list(range(rows)) else {n: x[run] for n, x in batch.items()}
+        return {name: value[run] for name, value in batch.items()}
+
+    def _run(self, rows: list[int], real: int, batch: Batch) -> Batch:
+        """Gather, update, scatter back; the results that are no state."""
+        tensors = self._tensors()
+        everyone = rows == list(range(len(self.members)))
+        state, hp = tensors, self.columns
+        if not everyone:
+            index = torch.tensor(rows)
+            state = {name: value[index] for name, value in tensors.items()}
+            hp = {name: value[index] for name, value in hp.items()}
+        correction, scale = bias_corrected(
+            torch.ones_like(state["adam/steps"]), state["adam/steps"] + 1
+        )
+        hp = {**hp, "correction": correction, "scale": scale}
+        found = self.learning(state, batch, hp)
+        for name in [name for name in found if name in tensors]:
+            new = found.pop(name)
+            if everyone:
+                tensors[name].copy_(new)
+            else:
+                tensors[name][rows[:real]] = new[:real]
+        return found
+
+
+def descend(state: Batch, gradient: Tensor, lr: Tensor, hp: Batch) -> Batch:
+    """What a step of Adam on `parameters` `[P]` changes of one agent's state.
+
+    `lr`: one rate, or one for each parameter `[P]` (several optimisers in one).
+    """
+    moments = AdamState(*(state[name] for name in MOMENTS))
+    parameters, moments = adam(
+        state["parameters"],
+        gradient,
+        moments,
+        lr * hp["correction"],
+        hp["scale"],
+        hp["adam_epsilon"],
+    )
+    return {"parameters": parameters, **dict(zip(MOMENTS, moments, strict=True))}

@@ -1,0 +1,114 @@
+"""Mathematics of Q-learning for one agent: acting on values, targets, distributional targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms.core.distributions import Distribution
+
+DICE = 3  # uniform numbers behind one action: explore or not, at random, in proportion
+
+
+def pick(
+    values: Tensor, dice: Tensor, epsilon: Tensor, temperature: Tensor | None = None
+) -> Tensor:
+    """Actions `[...]` from values `[..., A]` and `dice` `[..., 3]` in [0, 1).
+
+    With probability `epsilon` any action; else the best, or with a `temperature` (which broadcasts
+    against the actions) one drawn from the softmax of the values divided by it.
+    """
+    count = values.shape[-1]
+    chosen = values.argmax(-1)
+    if temperature is not None:
+        soft = torch.softmax(values / temperature.unsqueeze(-1), -1).cumsum(-1)[..., :-1]
+        chosen = (soft <= dice[..., 2:3]).sum(-1)
+    random = (dice[..., 1] * count).long().clamp(max=count - 1)
+    return torch.where(dice[..., 0] < epsilon, random, chosen)
+
+
+@dataclass(frozen=True)
+class ActionValues(Distribution):
+    """How an agent acts on what its network says of `n` actions: `epsilon`-greedily, or softly.
+
+    Inputs are values `[..., n]`, or positions in the range of returns: value = low + span * input.
+    """
+
+    n: int
+    epsilon: float
+    temperature: float | None = None
+    low: float = 0.0
+    span: float = 1.0
+    discrete = True
+    action_shape = ()
+
+    @property
+    def num_inputs(self) -> int:  # type: ignore[override]
+        return self.n
+
+    def values(self, inputs: Tensor) -> Tensor:
+        return self.low + self.span * inputs
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return generator.random((*shape, DICE), dtype=np.float32)
+
+    def sample(self, inputs: Tensor, noise: Tensor) -> Tensor:
+        soft = None if self.temperature is None else torch.tensor(self.temperature)
+        return pick(self.values(inputs), noise, torch.tensor(self.epsilon), soft)
+
+    def mode(self, inputs: Tensor) -> Tensor:
+        return inputs.argmax(-1)
+
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """Of each action when exploring, `[..., n]`."""
+        values = self.values(inputs)
+        best = torch.nn.functional.one_hot(values.argmax(-1), self.n).float()
+        if self.temperature is not None:
+            best = torch.softmax(values / self.temperature, -1)
+        found: Tensor = (1 - self.epsilon) * best + self.epsilon / self.n
+        return found
+
+    def logp(self, inputs: Tensor, action: Tensor) -> Tensor:
+        own: Tensor = self.probabilities(inputs).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return own.log()
+
+    def entropy(self, inputs: Tensor) -> Tensor:
+        return torch.special.entr(self.probabilities(inputs)).sum(-1)
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        p, q = self.probabilities(old), self.probabilities(new)
+        return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
+
+
+def chosen(values: Tensor, action: Tensor) -> Tensor:
+    """Of `[B, A, ...]` what belongs to the action `[B]`: `[B, ...]`."""
+    index = action.view(-1, *[1] * (values.dim() - 1)).expand(-1, 1, *values.shape[2:])
+    return values.gather(1, index).squeeze(1)
+
+
+def huber(error: Tensor, delta: float = 1.0) -> Tensor:
+    """Half the square up to `delta`, from there on a line."""
+    size = error.abs()
+    inside = size.clamp(max=delta)
+    return inside * (size - 0.5 * inside)
+
+
+def project(probabilities: Tensor, rewards: Tensor, discounts: Tensor, support: Tensor) -> Tensor:
+    """The distribution of ``reward + discount * return`` on the same atoms (arXiv 1707.06887).
+
+    `probabilities` `[B, N]` of the returns in `support` `[N]` (evenly spaced); `rewards`,
+    `discounts` `[B]`. What lies beyond the support counts for its first or last atom.
+    """
+    count = len(support)
+    low, high = support[0], support[-1]
+    returns = rewards[:, None] + discounts[:, None] * support
+    place = (torch.minimum(torch.maximum(returns, low), high) - low) / (high - low) * (count - 1)
+    below = place.floor().clamp(0, count - 2)
+    upper = (place - below).clamp(0.0, 1.0)
+    index = below.long()
+    found = torch.zeros_like(probabilities).scatter_add(1, index, probabilities * (1.0 - upper))
+    return found.scatter_add(1, index + 1, probabilities * upper)

@@ -1,0 +1,275 @@
+"""Deep Q-learning (Mnih et al., Nature 2015) and all of Rainbow (arXiv 1710.02298), for one agent.
+
+An agent acts epsilon-greedily on its network's values, remembers what came of it, and pulls the
+values of remembered actions towards ``reward + discount * value of the best next action`` as a
+target network has it. Double Q-learning, dueling streams, prioritised replay, n-step returns,
+categorical returns (C51) and noisy weights are settings. The pack (`core/off_policy.py`) runs many
+such agents at once; nothing here knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from algorithms.algorithm import Algorithm
+from algorithms.config import AlgorithmConfig
+from algorithms.core.distributions import Distribution
+from algorithms.core.learning import descend
+from algorithms.core.member import Member, schedule_values, scheduled
+from algorithms.core.off_policy import OffPolicyPack
+from algorithms.core.optim import clip_by_global_norm
+from algorithms.core.parameters import OffPolicyParameters
+from algorithms.core.q_learning import DICE, ActionValues, chosen, huber, pick, project
+from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.stack import Batch, caller
+from algorithms.core.value_nets import QNetwork
+from tunerl.errors import Problem
+from tunerl.trainable import fixed, vector
+from tunerl.trial import Config
+
+Value = float | list[Any]
+EXPLORATION = ("EpsilonGreedy", "SoftQ")
+LOSSES = ("huber", "mse")
+SCHEDULE = [[0, 1.0], [10_000, 0.05]]
+
+
+@dataclass(frozen=True)
+class DQNParameters(OffPolicyParameters):
+    """What can be tuned. RLlib's names."""
+
+    lr: Value = vector(
+        5e-4, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
+        search={"loguniform": [1e-5, 1e-2]},
+    )  # fmt: skip
+    grad_clip: float | None = vector(
+        40.0, "largest global norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
+        optional=True,
+    )  # fmt: skip
+    target_network_update_freq: int = vector(
+        500, "environment steps between updates of the target network", low=0,
+        search={"choice": [1, 100, 250, 500, 1000]},
+    )  # fmt: skip
+    double_q: bool = vector(True, "the network picks the next action, its target values it")
+    dueling: bool = fixed(True, "separate streams for the state's value and the advantages")
+    hiddens: list[int] = fixed([], "hidden layers of each stream, after those of the model", low=1)
+    td_error_loss_fn: str = vector("huber", "loss of the temporal difference", choices=LOSSES)
+    num_atoms: int = fixed(1, "returns in an action's distribution (C51); 1: its mean alone", low=1)
+    v_min: float = vector(-10.0, "smallest return of the distribution (num_atoms above 1)")
+    v_max: float = vector(10.0, "largest return of the distribution (num_atoms above 1)")
+    noisy: bool = fixed(False, "noise in the weights of the streams, which explores by itself")
+    sigma0: float = fixed(0.5, "initial size of that noise", low=0.0)
+    epsilon: Value | None = vector(
+        None, "chance of a random action; None: 0 with noisy weights, else from 1 to 0.05 over the "
+        "first 10,000 steps", low=0.0, high=1.0, schedule=True, optional=True,
+    )  # fmt: skip
+    exploration: str = vector(
+        "EpsilonGreedy", "SoftQ: actions that are not random are drawn by their values",
+        choices=EXPLORATION,
+    )  # fmt: skip
+    categorical_distribution_temperature: float = vector(
+        1.0, "temperature of SoftQ", low=0.0, exclusive_low=True
+    )
+
+    @staticmethod
+    def problems(config: Config) -> list[Problem]:
+        found = OffPolicyParameters.problems(config)
+        if config["num_atoms"] > 1 and config["v_min"] >= config["v_max"]:
+            low, high = config["v_min"], config["v_max"]
+            found.append(Problem("v_min", f"{low} is not below v_max ({high})"))
+        for name, usual in (("clip_actions", True), ("normalize_actions", False)):
+            if config[name] is not usual:
+                found.append(Problem(name, "is for continuous actions; DQN's are discrete"))
+        return found
+
+
+class DQNPack(OffPolicyPack):
+    """What makes the off-policy loop DQN."""
+
+    algorithm = "DQN"
+    statistics = (
+        "qf_loss",
+        "qf_mean",
+        "qf_max",
+        "qf_min",
+        "td_error_mean",
+        "gradients_default_optimizer_global_norm",
+    )
+    vectors = ("lr", "adam_epsilon", "grad_clip", "gamma", "tau", "double_q")
+
+    def __init__(self, config: Config, resolve: Any, key: Any) -> None:
+        super().__init__(config, resolve, key)
+        self.logits = caller(self.network, "logits")
+
+    # -- networks -------------------------------------------------------------------------------
+
+    def make_network(self) -> nn.Module:
+        shared = self.shared
+        network = QNetwork(
+            self.obs_codec.D,
+            self.distribution.num_inputs,
+            shared["model"],
+            hiddens=shared["hiddens"],
+            dueling=shared["dueling"],
+            atoms=shared["num_atoms"],
+            sigma0=shared["sigma0"] if shared["noisy"] else None,
+        )
+        self.weight_noise = network.noise_size
+        return network
+
+    def fresh_more(self, parameters: Tensor) -> Batch:
+        return {"target": parameters.clone()}
+
+    # -- acting ---------------------------------------------------------------------------------
+
+    def actor(self, member: Member) -> Distribution:
+        config = member.config
+        low, span = _range(config)
+        temperature = config["categorical_distribution_temperature"]
+        return ActionValues(
+            self.distribution.num_inputs,
+            scheduled(_epsilon(config), member.env_steps),
+            temperature if config["exploration"] == "SoftQ" else None,
+            low,
+            span,
+        )
+
+    def acting_inputs(self, member: Member, steps: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        count = len(steps)
+        found = {
+            "dice": member.generator.random((count, self.num_envs, DICE), np.float32),
+            "epsilon": schedule_values(_epsilon(member.config), steps),
+        }
+        if self.weight_noise:
+            size = (count, self.weight_noise)
+            found["noise"] = member.generator.standard_normal(size, np.float32)
+        if any(m.config["exploration"] == "SoftQ" for m in self.members):
+            soft = member.config["exploration"] == "SoftQ"
+            span = _range(member.config)[1]
+            temperature = member.config["categorical_distribution_temperature"]
+            for name, value in (("soft", soft), ("temperature", temperature / span)):
+                found[name] = np.full(count, value, np.float32)
+        return found
+
+    def act(self, parameters: Batch, obs: Tensor, inputs: Batch) -> Tensor:
+        noise = (inputs["noise"],) if "noise" in inputs else ()
+        values = caller(self.network)(parameters, obs, *noise)
+        action = pick(values, inputs["dice"], inputs["epsilon"])
+        if "soft" not in inputs:
+            return action
+        softly = pick(values, inputs["dice"], inputs["epsilon"], inputs["temperature"])
+        return torch.where(inputs["soft"] > 0, softly, action)
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def further_columns(self, member: Member) -> Mapping[str, float]:
+        config = member.config
+        found = {"huber": float(config["td_error_loss_fn"] == "huber")}
+        if self.shared["num_atoms"] > 1:
+            found |= {"v_min": config["v_min"], "v_max": config["v_max"]}
+        if self.shared["prioritized_replay"]:
+            names = ("alpha", "beta", "eps")
+            found |= {
+                f"prioritized_replay_{n}": member.hyperparameter(f"prioritized_replay_{n}")
+                for n in names
+            }
+        return found
+
+    def update_inputs(self, member: Member, count: int) -> dict[str, NDArray[Any]]:
+        if not self.weight_noise:
+            return {}
+        size = (count, 3, self.weight_noise)  # of the network now and next, of its target
+        return {"noise": member.generator.standard_normal(size, np.float32)}
+
+    def update(self, state: Batch, batch: Batch, hp: Batch) -> tuple[Batch, Batch]:
+        loss = self.categorical_loss if self.shared["num_atoms"] > 1 else self.loss
+        target = loss(state, batch, hp)
+        gradient, (statistics, errors) = torch.func.grad(target, has_aux=True)(state["parameters"])
+        gradient, norm = clip_by_global_norm(gradient, hp["grad_clip"])
+        changed = descend(state, gradient, hp["lr"], hp)
+        return changed, {"statistics": torch.cat([statistics, norm[None]]), "td_errors": errors}
+
+    def outputs(self, flat: Tensor, obs: Tensor, batch: Batch, draw: int) -> Tensor:
+        """What the network with parameters `flat` says `[B, A, atoms]`, with its own noise."""
+        noise = (batch["noise"][draw],) if "noise" in batch else ()
+        found: Tensor = self.logits(self.layout.views(flat), obs, *noise)
+        return found
+
+    def loss(self, state: Batch, batch: Batch, hp: Batch) -> Any:
+        """The temporal difference of `[B]` transitions, as a function of the parameters."""
+        following = self.outputs(state["target"], batch["next_obs"], batch, 2).squeeze(-1)
+        own = self.outputs(state["parameters"], batch["next_obs"], batch, 1).squeeze(-1)
+        judge = torch.where(hp["double_q"] > 0, own, following)
+        best = chosen(following, judge.argmax(-1))
+        target = batch["rewards"] + batch["discounts"] * best
+
+        def objective(flat: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            values = self.outputs(flat, batch["obs"], batch, 0).squeeze(-1)
+            taken = chosen(values, batch["actions"])
+            error = taken - target
+            each = torch.where(hp["huber"] > 0, huber(error), 0.5 * error * error)
+            loss = (each * batch["weights"] if "weights" in batch else each).mean()
+            return loss, (_statistics(loss, taken, error), error.detach())
+
+        return objective
+
+    def categorical_loss(self, state: Batch, batch: Batch, hp: Batch) -> Any:
+        """Cross-entropy to the projected distribution of returns; it is the error of a sample."""
+        low, high = hp["v_min"], hp["v_max"]
+        ladder = torch.linspace(0.0, 1.0, self.shared["num_atoms"])
+        support = low + (high - low) * ladder
+        following = self.outputs(state["target"], batch["next_obs"], batch, 2).softmax(-1)
+        own = self.outputs(state["parameters"], batch["next_obs"], batch, 1).softmax(-1)
+        judge = torch.where(hp["double_q"] > 0, own, following) @ ladder
+        best = chosen(following, judge.argmax(-1))
+        target = project(best, batch["rewards"], batch["discounts"], support)
+
+        def objective(flat: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            logits = self.outputs(flat, batch["obs"], batch, 0)
+            logp = torch.log_softmax(chosen(logits, batch["actions"]), -1)
+            error = -(target * logp).sum(-1)
+            loss = (error * batch["weights"] if "weights" in batch else error).mean()
+            taken = logp.exp() @ support
+            return loss, (_statistics(loss, taken, error), error.detach())
+
+        return objective
+
+
+def _statistics(loss: Tensor, taken: Tensor, error: Tensor) -> Tensor:
+    parts = (loss, taken.mean(), taken.max(), taken.min(), error.mean())
+    return torch.stack(parts).detach()
+
+
+def _epsilon(config: Config) -> Any:
+    if config["epsilon"] is not None:
+        return config["epsilon"]
+    return 0.0 if config["noisy"] else SCHEDULE
+
+
+def _range(config: Config) -> tuple[float, float]:
+    """Values are ``low + span * what the network says``."""
+    if config["num_atoms"] == 1:
+        return 0.0, 1.0
+    return config["v_min"], config["v_max"] - config["v_min"]
+
+
+SPEC = AlgorithmSpec("DQN", DQNParameters, DQNPack, actions=(spaces.Discrete,))
+
+
+class DQNConfig(AlgorithmConfig):
+    """The configuration of a DQN agent, step by step; its fields are those of `DQNParameters`."""
+
+    spec = SPEC
+
+
+class DQN(Algorithm):
+    """One DQN agent."""
+
+    spec = SPEC
