@@ -19,14 +19,14 @@ from torch import Tensor
 
 from algorithms.core.acting import Acting
 from algorithms.core.due import CARRIED, Due
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.iteration import Reports
 from algorithms.core.learning import LearningPack
 from algorithms.core.member import Member
 from algorithms.core.replay import Replay, Samples
 from algorithms.core.stack import Batch, LiftedForward, caller
 from tunerl.errors import CheckpointError
 from tunerl.trainable import Failure, State
-from tunerl.trial import Config, Metrics, ReplicaId
+from tunerl.trial import Config, Metrics
 
 BLOCK = 64  # ticks whose random numbers are drawn at once
 PREFIX = "replay/"
@@ -111,12 +111,12 @@ class OffPolicyPack(LearningPack):
 
     # -- one iteration --------------------------------------------------------------------------
 
-    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+    def iterate(self) -> Reports:
         started = time.perf_counter()
         self.failures = {}
-        reports: dict[ReplicaId, Metrics | Failure] = {}
+        reports: Reports = {}
         if self.members:
-            self._iterate()
+            self._run_ticks()
             elapsed = time.perf_counter() - started
             self.fail_what_is_not_finite()
             for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
@@ -128,7 +128,7 @@ class OffPolicyPack(LearningPack):
         self.due, self.steps_seen = None, []
         return reports
 
-    def _iterate(self) -> None:
+    def _run_ticks(self) -> None:
         self.due = due = Due.of(self.members, self.replay.limit * self.num_envs)
         self.steps_seen = []
         self.acting.reset()
@@ -293,10 +293,6 @@ class OffPolicyPack(LearningPack):
             "time_this_iter_s": elapsed,
             "time_total_s": member.time_total_s,
         }
-        interval = member.config["evaluation_interval"]
-        if interval and member.iteration % interval == 0:
-            found = evaluate_member(self, row, seed=member.seed)
-            metrics |= {f"evaluation/{name}": value for name, value in found.items()}
         return metrics
 
 

@@ -77,7 +77,8 @@ class ActionValues(Distribution):
         return own.log()
 
     def entropy(self, inputs: Tensor) -> Tensor:
-        return torch.special.entr(self.probabilities(inputs)).sum(-1)
+        found: Tensor = torch.special.entr(self.probabilities(inputs))
+        return found.sum(-1)
 
     def kl(self, old: Tensor, new: Tensor) -> Tensor:
         p, q = self.probabilities(old), self.probabilities(new)
