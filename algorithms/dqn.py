@@ -113,7 +113,7 @@ class DQNPack(OffPolicyPack):
     def make_network(self) -> nn.Module:
         shared = self.shared
         network = QNetwork(
-            self.obs_codec.D,
+            self.inputs,
             self.distribution.num_inputs,
             shared["model"],
             hiddens=shared["hiddens"],

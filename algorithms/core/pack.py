@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from algorithms.core import envs, nets
 from algorithms.core.custom_dists import distribution_for
+from algorithms.core.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
 from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
