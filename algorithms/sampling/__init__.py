@@ -2,11 +2,13 @@
 
 from algorithms.sampling.batch import Columns, SampleBatch, concat_samples
 from algorithms.sampling.episode import SingleAgentEpisode
+from algorithms.sampling.group import EnvRunnerGroup
 from algorithms.sampling.runner import EnvRunner, SingleAgentEnvRunner
 
 __all__ = [
     "Columns",
     "EnvRunner",
+    "EnvRunnerGroup",
     "SampleBatch",
     "SingleAgentEnvRunner",
     "SingleAgentEpisode",

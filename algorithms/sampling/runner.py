@@ -5,29 +5,33 @@ Invariant: what it does follows from its seed, its weights and what it is asked,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.config import AlgorithmConfig
 from algorithms.core.member import Episodes, derived_seed
 from algorithms.core.rollout import Rollout
+from algorithms.core.running import RunningStats
 from algorithms.core.sampler import Act
 from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
+from algorithms.sampling.asking import Asking
 from algorithms.sampling.chunks import Chunker, Seen
 from algorithms.sampling.episode import SingleAgentEpisode
 from tunerl.errors import Conflict, InvalidInput, TrainableError, nearest
 from tunerl.trainable import State
 from tunerl.trial import Metrics, ReplicaId
 
+Moments = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 _ID = ReplicaId(0, 0)
 BATCH_MODES = ("truncate_episodes", "complete_episodes")
 
 
-class EnvRunner:
+class EnvRunner(Asking):
     """Samples with the agent that a configuration describes.
 
     `worker_index`: 0 for the local one, from 1 for those in actors; its seed is mixed from it and
@@ -62,6 +66,10 @@ class EnvRunner:
         self._episodes = Episodes(self.num_envs)
         self._held: dict[str, SingleAgentEpisode] = {}  # incomplete ones, where whole are wanted
         self._resets = self._steps = 0
+        self._common = RunningStats(self.pack.obs_codec.D)  # as it was when all were in step
+        self._common.add()
+        if self.pack.filter:
+            self._gather()
 
     # -- sampling -------------------------------------------------------------------------------
 
@@ -246,16 +254,34 @@ class EnvRunner:
         held = [SingleAgentEpisode.from_state(episode) for episode in state["held"]]
         self._held = {episode.id_: episode for episode in held}
 
-    def ping(self) -> str:
-        return "pong"
-
     def assert_healthy(self) -> None:
         """Raise `Conflict` where it cannot sample any more."""
         self._alive()
 
-    def apply(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """``function(runner, ...)``, where the runner lives."""
-        return function(self, *args, **options)
+    def take_gathered(self) -> Moments | None:
+        sampler = self.pack.sampler
+        if sampler.gathered is None:
+            return None
+        found: Moments = sampler.gathered.read(0)
+        self._gather()
+        return found
+
+    def merge_statistics(self, parts: Sequence[Moments]) -> Moments | None:
+        if self.pack.sampler.gathered is None:
+            return None
+        for part in parts:
+            self._common.merge(0, part)
+        self.set_statistics(self._common.read(0))
+        return self._common.read(0)
+
+    def set_statistics(self, statistics: Moments) -> None:
+        self._common.write(0, statistics)
+        self.pack.obs_stats.write(0, statistics)
+
+    def _gather(self) -> None:
+        sampler = self.pack.sampler
+        sampler.gathered = RunningStats(sampler.obs_codec.D)
+        sampler.gathered.add()
 
     def stop(self) -> None:
         """Close the environments."""
