@@ -26,7 +26,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.core.optim import Adam, AdamState, Optimiser, clip
-from algorithms.core.steady import STEADY
+from algorithms.core.shortcuts import COMPILED, TRACED
 
 logger = logging.getLogger(__name__)
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # see INDUCTOR_OPTIONS
@@ -253,10 +253,15 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
     return [{name: piece[i] for name, piece in pieces.items()} for i in range(parts)]
 
 
-def traced(function: Callable[..., Any], args: tuple[Tensor, ...]) -> GraphModule:
-    """The tensor operations of a function for arguments of these shapes, without the idle ones."""
+def traced(
+    function: Callable[..., Any], args: tuple[Tensor, ...], rules: Mapping[Any, Any] = TRACED
+) -> GraphModule:
+    """The tensor operations of a function for arguments of these shapes, without the idle ones.
+
+    `rules`: how to decompose some of them.
+    """
     with torch.no_grad():
-        module: GraphModule = make_fx(function, STEADY)(*args)
+        module: GraphModule = make_fx(function, dict(rules))(*args)
     for node in module.graph.nodes:
         if node.op == "call_function" and node.target in RESHAPES:
             before, after = node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]
@@ -279,7 +284,7 @@ def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable
     """
     from torch._inductor import compile as inductor_compile
 
-    graph = traced(function, args)
+    graph = traced(function, args, COMPILED)
     try:
         with _one_at_a_time(graph, args), torch.no_grad():
             fast: Callable[..., Any] = inductor_compile(
