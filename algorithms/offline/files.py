@@ -74,11 +74,16 @@ def _of_place(place: str, method: str) -> list[tuple[str, str]]:
 def _names(system: Any, path: str) -> list[str]:
     """The files that a path stands for: itself, those below it, or those it matches."""
     if any(sign in path for sign in "*?["):
-        return [name for name in system.glob(path) if not system.isdir(name)]
+        return [name for name in system.glob(path) if not _hidden(name) and not system.isdir(name)]
     if system.isdir(path):
-        below = [name for name in system.find(path) if not os.path.basename(name).startswith(".")]
+        below = [name for name in system.find(path) if not _hidden(name)]
         return [name for name in below if os.path.splitext(name)[1] in SUFFIXES] or below
     return [path] if system.exists(path) else []
+
+
+def _hidden(name: str) -> bool:
+    """Such as a file that is being written."""
+    return os.path.basename(name).startswith(".")
 
 
 def _method(name: str, method: str) -> str | None:

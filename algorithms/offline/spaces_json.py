@@ -31,7 +31,7 @@ def to_json(space: gymnasium.Space[Any]) -> dict[str, Any]:
             "dtype": str(space.dtype),
         }
     if isinstance(space, spaces.MultiBinary):
-        return {"type": kind, "n": list(space.shape or ())}
+        return {"type": kind, "n": space.n if isinstance(space.n, int) else list(space.n)}
     if isinstance(space, spaces.Box):
         return {
             "type": kind,
