@@ -34,6 +34,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "gym_env_vectorize_mode",
         "env_step_timeout_s",
         "observation_filter",
+        "rollout_fragment_length",
     ),
     "learners": (),
     "offline_data": (
@@ -54,7 +55,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
     "debugging": ("seed",),
     "fault_tolerance": (),
-    "reporting": (),
+    "reporting": ("min_sample_timesteps_per_iteration",),
     "checkpointing": (),
     "api_stack": (),
 }

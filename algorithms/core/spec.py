@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ALIASES = {
     "lambda": "lambda_",
+    "n_steps": "rollout_fragment_length",
     "num_sgd_iter": "num_epochs",
     "sgd_minibatch_size": "minibatch_size",
     "train_batch_size_per_learner": "train_batch_size",
