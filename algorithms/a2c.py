@@ -15,7 +15,14 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import centred, evaluated, explained, following, mean
+from algorithms.core.actor_critic import (
+    centred,
+    evaluated,
+    explained,
+    following,
+    mean,
+    squared_error,
+)
 from algorithms.core.stack import Batch
 from algorithms.core.turn_parameters import TurnParameters
 from algorithms.core.turn_spec import TurnSpec
@@ -73,7 +80,7 @@ class A2CPack(TurnPack):
         gains = torch.where(hp["normalize_advantages"] > 0, centred(gains, weights), gains)
 
         policy_loss = -mean(dist.logp(dist_inputs, batch["actions"]) * gains, weights)
-        vf_loss = mean((values - targets) ** 2, weights)
+        vf_loss = squared_error(values, targets, weights)
         entropy = mean(dist.entropy(dist_inputs), weights)
         total = policy_loss + hp["vf_loss_coeff"] * vf_loss - hp["entropy_coeff"] * entropy
         known = explained(fixed_values, targets, weights)

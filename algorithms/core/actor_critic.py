@@ -18,7 +18,7 @@ def mean(x: Tensor, weights: Tensor | None) -> Tensor:
 def centred(x: Tensor, weights: Tensor | None) -> Tensor:
     """`x` with mean 0 and deviation 1."""
     off = x - mean(x, weights)
-    return off / (mean(off**2, weights).sqrt() + 1e-8)
+    return off / (mean(off * off, weights).sqrt() + 1e-8)
 
 
 def evaluated(call: Any, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,10 +33,17 @@ def following(values: Tensor, batch: Batch) -> Tensor:
     return torch.where(batch["ends"] > 0, batch["bootstrap"], values[1:]).detach()
 
 
+def squared_error(values: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of the squares; a product is the same bits wherever it lies, a power would be not."""
+    error = values - targets
+    return mean(error * error, weights)
+
+
 def explained(values: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     """1 - Var[targets - values] / Var[targets]."""
 
     def variance(x: Tensor) -> Tensor:
-        return mean((x - mean(x, weights)) ** 2, weights)
+        off = x - mean(x, weights)
+        return mean(off * off, weights)
 
     return 1.0 - variance(targets - values) / variance(targets).clamp(min=1e-8)

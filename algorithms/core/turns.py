@@ -236,23 +236,21 @@ class TurnPack(AlgorithmPack):
         """
         for start, size in chunks(len(rows), self.update.sizes):
             chunk = list(rows[start : start + size])
-            real, missing = len(chunk), size - len(chunk)
-            flat, adam, hp, given, place = self.flat, self.adam, self.hp, batch, at
-            whole = real == size == len(self.members)
-            if not whole:
-                own = torch.tensor(chunk + [chunk[-1]] * missing)
-                its = torch.arange(start, start + size).clamp(max=start + real - 1)
-                flat, adam = flat[own], AdamState(*(part[own] for part in adam))
-                hp = {name: column[own] for name, column in hp.items()}
-                given = {name: value[its] for name, value in batch.items()}
-                place = None if at is None else at[its]
-            flat, adam, statistics = self.update(flat, adam, given, hp, place)
-            if whole:
-                self.flat, self.adam = flat, adam
+            real = len(chunk)
+            own, its = picked(chunk, size), picked(range(start, start + real), size)
+            flat, adam, statistics = self.update(
+                self.flat[own],
+                AdamState(*(part[own] for part in self.adam)),
+                {name: value[its] for name, value in batch.items()},
+                {name: column[own] for name, column in self.hp.items()},
+                None if at is None else at[its],
+            )
+            if real == len(self.members):
+                self.flat, self.adam = flat[:real], AdamState(*(part[:real] for part in adam))
             else:
-                self.flat[chunk] = flat[:real]
+                self.flat[own] = flat
                 for mine, new in zip(self.adam, adam, strict=True):
-                    mine[chunk] = new[:real]
+                    mine[own] = new
             behind = torch.zeros(real) if late is None else late[start : start + real]
             self.sums[chunk] += torch.cat([statistics[:real], behind[:, None]], 1)
             self.counts[chunk] += 1
@@ -284,3 +282,10 @@ class TurnPack(AlgorithmPack):
             self.sums, self.counts = self.sums[keep], self.counts[keep]
         self.log.drop(row)
         self.collected = [{n: x[keep] for n, x in part.items()} for part in self.collected]
+
+
+def picked(rows: Sequence[int], size: int) -> slice | Tensor:
+    """An index of these rows, the last one repeated up to `size`; a slice where that does."""
+    if len(rows) == size and rows[-1] - rows[0] == size - 1:
+        return slice(rows[0], rows[-1] + 1)
+    return torch.tensor([*rows, *[rows[-1]] * (size - len(rows))])
