@@ -47,3 +47,11 @@ def explained(values: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor
         return mean(off * off, weights)
 
     return 1.0 - variance(targets - values) / variance(targets).clamp(min=1e-8)
+
+
+def adapted(weight: float, kl: float, target: float) -> float:
+    """The weight of a KL penalty (arXiv 1707.06347, section 4): more when the policy moved too far,
+    less when hardly at all."""
+    if kl > 2.0 * target:
+        return weight * 1.5
+    return weight * 0.5 if kl < 0.5 * target else weight

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.core.evaluation import evaluate_member
 from algorithms.core.member import Member
 from algorithms.core.rollout import Rollout
 from tunerl.trainable import Failure
@@ -67,13 +66,3 @@ def report(member: Member, learner: Mapping[str, float], steps: int, elapsed: fl
         "time_this_iter_s": elapsed,
         "time_total_s": member.time_total_s,
     }
-
-
-def evaluation(pack: Any, row: int) -> Metrics:
-    """What a member that is due for it reached in evaluation."""
-    member = pack.members[row]
-    interval = member.config["evaluation_interval"]
-    if not interval or member.iteration % interval:
-        return {}
-    found = evaluate_member(pack, row, seed=member.seed)
-    return {f"evaluation/{name}": value for name, value in found.items()}

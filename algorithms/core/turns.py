@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from algorithms.core import reporting
+from algorithms.core.iteration import Reports
 from algorithms.core.member import Member
 from algorithms.core.optim import OPTIMISERS, AdamState
 from algorithms.core.pack import AlgorithmPack
@@ -25,7 +26,7 @@ from algorithms.core.sampler import Act
 from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
 from algorithms.core.targets import final_values, scale_rewards
 from tunerl.trainable import Failure, State
-from tunerl.trial import Config, Metrics, ReplicaId
+from tunerl.trial import Config, ReplicaId
 
 NORM = "gradients_default_optimizer_global_norm"
 
@@ -61,6 +62,7 @@ class TurnPack(AlgorithmPack):
             bool(shared["torch_compile_learner"]),
             self.rule,
             self.parts(),
+            shared["grad_clip_by"],
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")
@@ -105,7 +107,7 @@ class TurnPack(AlgorithmPack):
 
     # -- one iteration ------------------------------------------------------------------------
 
-    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+    def iterate(self) -> Reports:
         started = time.perf_counter()
         self.failures = {}
         self._begin(len(self.members))
@@ -127,10 +129,10 @@ class TurnPack(AlgorithmPack):
         self.log, self.hp = reporting.Log(), Batch()
         self.sums, self.counts = torch.zeros(rows, len(self.names)), torch.zeros(rows, 1)
 
-    def _reports(self, elapsed: float) -> dict[ReplicaId, Metrics | Failure]:
+    def _reports(self, elapsed: float) -> Reports:
         if not self.members:
             return {}
-        reports: dict[ReplicaId, Metrics | Failure] = {}
+        reports: Reports = {}
         means = (self.sums / self.counts.clamp(min=1)).tolist()
         log = self.log.joined()
         for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
@@ -144,8 +146,7 @@ class TurnPack(AlgorithmPack):
             steps = reporting.take_in(member, log, row, elapsed)
             if self.counts[row]:
                 self.adapt(member, learner)
-            metrics = reporting.report(member, learner, steps, elapsed)
-            reports[id] = metrics | reporting.evaluation(self, row)
+            reports[id] = reporting.report(member, learner, steps, elapsed)
         return reports
 
     def _vectors(self) -> Batch:
