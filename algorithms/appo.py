@@ -91,22 +91,20 @@ class APPOPack(LaggedPack):
         "entropy_coeff",
     )
 
-    def __init__(self, config: Config, resolve: Any, key: Any) -> None:
-        given = resolve(config)
-        kept, uses = (
-            given[f"circular_buffer_{name}"] for name in ("num_batches", "iterations_per_batch")
-        )
-        self.ages = tuple(kept * use // uses for use in range(uses))
-        super().__init__(config, resolve, key)
+    @property
+    def ages(self) -> tuple[int, ...]:
+        kept = self.shared["circular_buffer_num_batches"]
+        uses = self.shared["circular_buffer_iterations_per_batch"]
+        return tuple(kept * use // uses for use in range(uses))
 
-    def fresh_rows(self, parameters: Tensor) -> dict[str, Tensor]:
-        return super().fresh_rows(parameters) | {"target": parameters}
+    def fresh_more(self, parameters: Tensor) -> dict[str, Tensor]:
+        return super().fresh_more(parameters) | {"target": parameters}
 
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:
         """With what the target network says of the observations."""
         obs = batch["obs"][:, :-1]
         with torch.no_grad():
-            found = self.policy(self.rows["target"][list(rows)], obs.flatten(1, 2))
+            found = self.policy(self.more["target"][list(rows)], obs.flatten(1, 2))
         return batch | {"target_inputs": found.view(*obs.shape[:3], -1)}
 
     def updated(self, rows: Sequence[int]) -> None:
@@ -118,7 +116,7 @@ class APPOPack(LaggedPack):
             if members[row].updates % members[row].config["target_network_update_freq"] == 0
         ]
         tau = torch.tensor([members[row].config["tau"] for row in due])[:, None]
-        target = self.rows["target"]
+        target = self.more["target"]
         target[due] = target[due] * (1.0 - tau) + self.flat[due] * tau
 
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:

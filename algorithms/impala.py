@@ -23,7 +23,6 @@ from algorithms.core.turn_parameters import LaggedParameters
 from algorithms.core.turn_spec import TurnSpec
 from algorithms.core.vtrace import vtrace
 from tunerl.trainable import fixed
-from tunerl.trial import Config
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class IMPALAPack(LaggedPack):
         "entropy_coeff",
     )
 
-    def __init__(self, config: Config, resolve: Any, key: Any) -> None:
-        self.ages = (resolve(config)["learner_queue_size"],)
-        super().__init__(config, resolve, key)
+    @property
+    def ages(self) -> tuple[int, ...]:
+        return (self.shared["learner_queue_size"],)
 
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Policy gradient + value loss - entropy bonus of one batch `[T, M]`."""

@@ -6,6 +6,7 @@ updates, and a turn learns on batches collected a fixed number of turns ago.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,20 @@ class LaggedPack(TurnPack):
     other; a member that has none so old yet does without. Each is learned from in `num_epochs`
     passes over minibatches of whole columns."""
 
-    ages: tuple[int, ...]
+    @property
+    @abstractmethod
+    def ages(self) -> tuple[int, ...]:
+        """From the configuration that all have in common."""
+
+    @property
+    def depth(self) -> int:
+        """How many batches are kept."""
+        return max(self.ages) + 1
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         size = self.shared["minibatch_size"] or self.samples
         self.minibatch = min(self.columns, max(1, size // self.horizon))
-        self.depth = max(self.ages) + 1
 
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:
         """A batch `[len(rows), ...]` with what the loss needs besides what was collected."""
@@ -42,12 +50,12 @@ class LaggedPack(TurnPack):
             for row in rows
             if self.members[row].updates % self.members[row].config["broadcast_interval"] == 0
         ]
-        self.rows["acting"][due] = self.flat[due]
-        self.rows["version"][due] = self._updates(due)
+        self.more["acting"][due] = self.flat[due]
+        self.more["version"][due] = self._updates(due)
 
     # -- rows ---------------------------------------------------------------------------------
 
-    def fresh_rows(self, parameters: Tensor) -> dict[str, Tensor]:
+    def fresh_more(self, parameters: Tensor) -> dict[str, Tensor]:
         own = {"acting": parameters, "version": torch.zeros(()), "turns": torch.zeros(()).long()}
         if self.depth > 1:
             own["memory/version"] = torch.zeros(self.depth)
@@ -69,7 +77,7 @@ class LaggedPack(TurnPack):
         return room | {name: torch.zeros(steps) for name in names}
 
     def acting(self) -> Tensor:
-        return self.rows["acting"]
+        return self.more["acting"]
 
     def _updates(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor([float(self.members[row].updates) for row in rows])
@@ -77,24 +85,24 @@ class LaggedPack(TurnPack):
     # -- learning -----------------------------------------------------------------------------
 
     def learn(self, batch: Batch) -> None:
-        batch = batch | {"version": self.rows["version"].clone()}
-        every, turns = torch.arange(len(self.members)), self.rows["turns"]
+        batch = batch | {"version": self.more["version"].clone()}
+        every, turns = torch.arange(len(self.members)), self.more["turns"]
         if self.depth > 1:
             for name, value in batch.items():
-                self.rows[f"memory/{name}"][every, turns % self.depth] = value
+                self.more[f"memory/{name}"][every, turns % self.depth] = value
         for age in self.ages:
             due = [row for row, turn in enumerate(turns.tolist()) if turn >= age]
             if due:
                 self._learn_on(due, self._aged(due, age) if age else dict(batch))
-        self.rows["turns"] = turns + 1
+        self.more["turns"] = turns + 1
 
     def _aged(self, rows: list[int], age: int) -> Batch:
-        slots = (self.rows["turns"][rows] - age) % self.depth
+        slots = (self.more["turns"][rows] - age) % self.depth
         own = torch.tensor(rows)
         memory = "memory/"
         return {
             name.removeprefix(memory): values[own, slots]
-            for name, values in self.rows.items()
+            for name, values in self.more.items()
             if name.startswith(memory)
         }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from algorithms.core.rollout import Rollout
 from algorithms.core.sampler import Act
 from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
 from algorithms.core.targets import final_values, scale_rewards
-from tunerl.trainable import Failure, State
+from tunerl.trainable import Failure
 from tunerl.trial import Config, ReplicaId
 
 NORM = "gradients_default_optimizer_global_norm"
@@ -37,7 +38,7 @@ class TurnPack(AlgorithmPack):
     The fields of a batch, for one agent, are time-major, T steps in M columns: `obs`
     `[T + 1, M, D]`, `actions`, `dist_inputs` (of the behaviour policy), `rewards`, `terminated`,
     `ends` and `bootstrap` (the value of the last observation of a truncated episode) `[T, M, ...]`;
-    `weights` where some steps are none. `self.rows` holds more of each member's own, `[K, ...]`.
+    `weights` where some steps are none.
     """
 
     statistics: tuple[str, ...]
@@ -46,11 +47,7 @@ class TurnPack(AlgorithmPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         shared = self.shared
-        self.horizon: int = shared["rollout_fragment_length"]
-        one = self.horizon * self.num_envs
-        self.fragments = max(1, -(-(shared["train_batch_size"] or 1) // one))
-        self.columns = self.fragments * self.num_envs
-        self.samples = self.fragments * one
+        self.samples = self.horizon * self.columns
         self.turns = max(1, -(-shared["min_sample_timesteps_per_iteration"] // self.samples))
         self.policy = LiftedForward(self.layout, self._half("policy", 0))
         self.value = LiftedForward(self.layout, self._half("value", 1))
@@ -66,9 +63,24 @@ class TurnPack(AlgorithmPack):
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")
-        self.rows: dict[str, Tensor] = {}
         self.failures: dict[ReplicaId, Failure] = {}
+        self.sampler.watchers.append(self.traces.watch)
         self._begin(0)
+
+    @property
+    def horizon(self) -> int:
+        """T: the steps of a fragment."""
+        return int(self.shared["rollout_fragment_length"])
+
+    @cached_property
+    def fragments(self) -> int:
+        """How many of them, one after the other, are a batch."""
+        return max(1, -(-(self.shared["train_batch_size"] or 1) // (self.horizon * self.num_envs)))
+
+    @property
+    def columns(self) -> int:
+        """M: the columns of a batch."""
+        return self.fragments * self.num_envs
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
         if hasattr(type(self.network), name):
@@ -89,10 +101,6 @@ class TurnPack(AlgorithmPack):
     def learn(self, batch: Batch) -> None:
         """What a turn's batch `[K, ...]` is for: one update on it."""
         self.train(list(range(len(self.members))), batch)
-
-    def fresh_rows(self, parameters: Tensor) -> dict[str, Tensor]:
-        """More of a new member's own: what `self.rows` has for each."""
-        return {}
 
     def acting(self) -> Tensor:
         """The parameters that act, `[K, P]`."""
@@ -180,7 +188,9 @@ class TurnPack(AlgorithmPack):
         self.collected = []
         for _ in range(self.fragments):
             noise = self.sampler.noise([m.generator for m in self.members], self.horizon)
+            self.traces.begin()
             rollout = self.sampler.collect(self._acting, noise, self._lost)
+            self.failures |= self.traces.end()
             if not self.members:
                 return {}
             self.log.add(rollout)
@@ -204,7 +214,8 @@ class TurnPack(AlgorithmPack):
         self._drop(row)
 
     def _fields(self, rollout: Rollout) -> Batch:
-        rollout.rewards[:] = rollout.raw_rewards
+        raw = rollout.raw_rewards
+        rollout.rewards[:] = np.sign(raw) if self.clip_rewards else raw
         if self.shared["normalize_rewards"]:
             gamma = np.array([m.hyperparameter("gamma") for m in self.members], np.float32)
             self.discounted = scale_rewards(rollout, self.return_stats, self.discounted, gamma)
@@ -260,24 +271,17 @@ class TurnPack(AlgorithmPack):
 
     # -- rows ---------------------------------------------------------------------------------
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return super()._tensors() | self.rows
-
-    def _append(self, parameters: Tensor, adam: AdamState | None = None) -> None:
-        super()._append(parameters, adam or self.rule.fresh(parameters))
-        for name, fresh in self.fresh_rows(parameters).items():
-            before = self.rows.get(name, fresh[None][:0])
-            self.rows[name] = torch.cat([before, fresh[None]])
-
-    def _append_state(self, member: Member, state: State) -> None:
-        super()._append_state(member, state)
-        for name, rows in self.rows.items():
-            rows[-1] = torch.from_numpy(state.arrays[name])
+    def _append(
+        self,
+        parameters: Tensor,
+        adam: AdamState | None = None,
+        more: dict[str, Tensor] | None = None,
+    ) -> None:
+        super()._append(parameters, adam or self.rule.fresh(parameters), more)
 
     def _drop(self, row: int) -> None:
         keep = [i for i in range(len(self.ids)) if i != row]
         super()._drop(row)
-        self.rows = {name: rows[keep] for name, rows in self.rows.items()}
         self.hp = {name: column[keep] for name, column in self.hp.items()}
         if len(self.sums):
             self.sums, self.counts = self.sums[keep], self.counts[keep]

@@ -200,6 +200,14 @@ _BC = {
     "model": {"fcnet_hiddens": [8]},
     "max_pack_size": 4,
 }
+_TURNS = {
+    "env": "CartPole-v1",
+    "num_envs_per_env_runner": 2,
+    "rollout_fragment_length": 4,
+    "min_sample_timesteps_per_iteration": 64,
+    "model": {"fcnet_hiddens": [8]},
+    "max_pack_size": 4,
+}
 
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
@@ -209,6 +217,9 @@ CASES = [
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
     Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("a2c", "A2C", _TURNS, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
+    Case("appo", "APPO", _TURNS, {"lr": 1e-2, "tau": 0.5}, {"lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
     Case("marwil", "MARWIL", _BC, {"lr": 1e-1, "gamma": 0.9, "beta": 0.5}, {"beta": -1.0}),
 ]
