@@ -158,7 +158,7 @@ def _environments(pack: AlgorithmPack, config: Config, count: int) -> PackEnvs:
     if not config["evaluation_config"]:
         return pack.make_envs(count)
     found = evaluation_environment(config)
-    mode = pack.shared["gym_env_vectorize_mode"]
+    mode = pack.shared.get("gym_env_vectorize_mode", "auto")
     return envs.make(found["env"], found["env_config"], count, vectorize_mode=mode)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 
 from algorithms.core.envs.spaces import check_spaces
+from algorithms.core.evaluation import evaluation_environment, evaluation_problems
 from algorithms.core.offline_pack import OfflinePack
 from algorithms.core.spec import COMPILE_SECONDS, SAVED_SECONDS, AlgorithmSpec, spaces_of
 from algorithms.offline.dataset import load
@@ -34,7 +35,10 @@ class OfflineSpec(AlgorithmSpec):
                 given[name] = to_json(given[name])
         full = super().resolve(given)
         full["input_"] = places(full["input_"])
-        if full["env"] is None:
+        if evaluation_environment(full)["env"] is None:
+            if given.get("evaluation_interval") is not None:
+                where = "there is nothing to evaluate in; name an environment: .environment(...)"
+                raise InvalidConfig(Problem("evaluation_interval", where))
             full["evaluation_interval"] = None
         spaces = dict(zip(SPACES, self._spaces(full), strict=True))
         return full | {name: to_json(space) for name, space in spaces.items()}
@@ -49,10 +53,14 @@ class OfflineSpec(AlgorithmSpec):
         try:
             self._spaces(config)
         except InvalidInput as error:
-            return [
-                Problem(problem.path or "input_", problem.message) for problem in error.problems
-            ]
-        return []
+            return [Problem(found.path or "input_", found.message) for found in error.problems]
+        if config["env"] is not None:
+            return []
+        return list(evaluation_problems(config, self._spaces_somewhere))
+
+    def _spaces_somewhere(self, config: Config) -> tuple[Any, Any]:
+        """Of the data, or of an environment."""
+        return self._spaces(config) if "input_" in config else spaces_of(config)
 
     def spaces(self, config: Config) -> tuple[Any, Any]:
         return self._spaces(config)
