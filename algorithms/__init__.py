@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
+    from algorithms.callbacks import DefaultCallbacks, RLlibCallback
     from algorithms.config import AlgorithmConfig
     from algorithms.core.nets import register_model
     from algorithms.ppo import PPO, PPOConfig
     from tunerl.registry import register_env
 
-__all__ = ["PPO", "Algorithm", "AlgorithmConfig", "PPOConfig", "register_env", "register_model"]
+__all__ = [
+    "PPO",
+    "Algorithm",
+    "AlgorithmConfig",
+    "DefaultCallbacks",
+    "PPOConfig",
+    "RLlibCallback",
+    "register_env",
+    "register_model",
+]
 
 _HOMES = {
     "Algorithm": "algorithms.algorithm",
     "AlgorithmConfig": "algorithms.config",
+    "DefaultCallbacks": "algorithms.callbacks",
+    "RLlibCallback": "algorithms.callbacks",
     "register_env": "tunerl.registry",
     "register_model": "algorithms.core.nets",
 }

@@ -17,7 +17,7 @@ from algorithms.core.member import Member, derived_seed
 from algorithms.core.names import plain
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.policy import Policy
-from tunerl.errors import CheckpointError, Conflict
+from tunerl.errors import CheckpointError, Conflict, TrainableError
 from tunerl.trainable import Failure, State
 from tunerl.trial import ReplicaId
 
@@ -39,17 +39,31 @@ class Agent:
         seed: int | None = None,
     ) -> None:
         full = building.configuration(type(self), config, env)
-        self._configure(full)
         drawn = 0 if full["seed"] is not None else secrets.randbits(31)
-        self._seed = drawn if seed is None else seed
-        self._id = ReplicaId(0, 0)
+        self._configure(full)
         pack: Any = self.config.spec.open_pack(self._settings)
-        self._pack: AlgorithmPack | None = pack
+        self._sit(pack, ReplicaId(0, 0), drawn if seed is None else seed)
+        pack.owner = self
         try:
             pack.join(self._id, self._settings, self._seed)
         except BaseException:
             self.stop()
             raise
+
+    @classmethod
+    def within(cls, pack: AlgorithmPack, id: ReplicaId) -> Self:
+        """A member of a pack that somebody else drives: all but `train` and `stop` work."""
+        made = cls.__new__(cls)
+        member = pack.members[pack.ids.index(id)]
+        made._configure(AlgorithmConfig.of(pack.spec, member.config))
+        made._sit(pack, id, pack.seeds[id])
+        made._guest = True
+        return made
+
+    def _sit(self, pack: AlgorithmPack, id: ReplicaId, seed: int) -> None:
+        self._pack: AlgorithmPack | None = pack
+        self._id, self._seed = id, seed
+        self._guest = False
         self._policy: Policy | None = None
         self._generator = self._action_generator()
         self._failed: Failure | None = None
@@ -90,6 +104,7 @@ class Agent:
 
     def stop(self) -> None:
         """Close the environments. Twice is no error."""
+        self._own()
         if self._pack is not None:
             self._pack.close()
             self._pack = None
@@ -134,8 +149,8 @@ class Agent:
             pack.join(self._id, settings, int(state["seed"]), state["state"])
         except Exception as error:
             if before is not None:
-                pack.join(self._id, self._settings, self._seed, before)
-            if isinstance(error, CheckpointError):
+                pack.put_back(self._id, self._settings, self._seed, before)
+            if isinstance(error, CheckpointError | TrainableError):
                 raise
             raise CheckpointError(f"the checkpoint does not fit {self!r}: {error}") from error
         self._configure(AlgorithmConfig.of(self.config.spec, settings))
@@ -146,6 +161,13 @@ class Agent:
         """Go on from an agent's full state, with the seed of one's own."""
         own = {"trainable": self.name, "seed": self._seed, "config": plain(self._settings)}
         self.set_state({**own, "state": state})
+
+    def _own(self) -> None:
+        """Raise `Conflict` unless one may train or stop it now."""
+        if self._guest:
+            raise Conflict("this agent is trained by a sweep, which alone can train or stop it")
+        if self._pack is not None and self._pack.busy:
+            raise Conflict("this agent is in an iteration; train or stop it when that is over")
 
     # -- the pack -------------------------------------------------------------------------------
 

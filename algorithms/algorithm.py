@@ -10,7 +10,7 @@ from typing import Any
 
 from algorithms import building, lone, saved
 from algorithms.agent import Agent
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.iteration import evaluate
 from algorithms.core.names import plain
 from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
 from algorithms.results import ResultDict
@@ -49,6 +49,7 @@ class Algorithm(Agent):
         Raises `TrainableError` when the agent fails (its environment raises, its loss is NaN): it
         can then only be restored, or stopped.
         """
+        self._own()
         self._member()
         own = type(self).training_step is not Algorithm.training_step
         result = lone.counted(self) if own else self.training_step()
@@ -86,10 +87,8 @@ class Algorithm(Agent):
         }
         given = {name: value for name, value in given.items() if value is not None}
         resolve_fields(self.config.spec.parameters, given)
-        row, seed = pack.ids.index(self._id), self._seed if seed is None else seed
-        metrics = evaluate_member(
-            pack, row, seed=seed, duration=duration, unit=unit, explore=explore
-        )
+        seed = self._seed if seed is None else seed
+        metrics = evaluate(pack, self._id, seed=seed, duration=duration, unit=unit, explore=explore)
         return ResultDict.nested(metrics)
 
     # -- acting ---------------------------------------------------------------------------------

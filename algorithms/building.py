@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from algorithms import saved
+from algorithms import callbacks, saved
 from algorithms.config import AlgorithmConfig
 from algorithms.core.names import recalled
 from algorithms.core.spec import AlgorithmSpec
@@ -15,6 +16,7 @@ from tunerl.errors import CheckpointError, InvalidConfig, NotFound
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
 
+log = logging.getLogger(__name__)
 classes: dict[str, type[Algorithm]] = {}
 """The classes of algorithms by the name of their spec."""
 
@@ -44,8 +46,14 @@ def of_checkpoint(cls: type[Algorithm], checkpoint: Any, replica: int | None, co
     """See `Algorithm.from_checkpoint`."""
     state, meta = saved.load(checkpoint, replica)
     found = class_for(cls, str(meta.get("trainable")))
+    settings = {**recalled(meta["config"]), **dict(config or {})}
+    if "callbacks" not in (config or {}) and any(callbacks.problems(settings.get("callbacks"))):
+        log.warning(
+            "the callbacks %s of %s are not known in this program; the agent goes on without them "
+            "(config={'callbacks': ...} gives it others)", settings.pop("callbacks"), checkpoint
+        )  # fmt: skip
     try:
-        algorithm = found({**recalled(meta["config"]), **dict(config or {})})
+        algorithm = found(settings)
     except InvalidConfig as error:
         raise CheckpointError(
             f"the configuration of {checkpoint} cannot be used ({error}); register what it "

@@ -7,24 +7,21 @@ search space is checked when it has been drawn.
 from __future__ import annotations
 
 import copy as copying
-import dataclasses
-import logging
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from algorithms import callbacks
 from algorithms.core import nets
 from algorithms.core.evaluation import with_explore
 from algorithms.core.spec import AlgorithmSpec
+from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, canonical, foreign_to
 from algorithms.offline.spaces_json import plain
 from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
 from tunerl.hyperparameters import defaults, resolve_fields
-from tunerl.space.tree import has_domains, parse
 
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
-
-LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
 
 _classes: dict[str, type[AlgorithmConfig]] = {}
 
@@ -115,6 +112,14 @@ class AlgorithmConfig:
     def reporting(self, **settings: Any) -> Self:
         return self._set("reporting", settings)
 
+    def callbacks(self, callbacks_class: Any = None, **functions: Any) -> Self:
+        """A class derived from `RLlibCallback`, or several; or functions by hook:
+        ``callbacks(on_train_result=lambda result, **kwargs: ...)``. They replace earlier ones."""
+        given = functions if callbacks_class is None else callbacks_class
+        if callbacks_class is not None and functions:
+            raise InvalidConfig(Problem("callbacks", "give classes or functions, not both"))
+        return self._set("callbacks", {"callbacks": given})
+
     def checkpointing(self, **settings: Any) -> Self:
         return self._set("checkpointing", settings)
 
@@ -126,7 +131,7 @@ class AlgorithmConfig:
         `module_class`: a torch module ``(observation_size, num_outputs, **custom_model_config)``,
         or the name of one given to `register_model`; short for ``model={"custom_model": ...}``.
         """
-        model = _model_settings(model_config)
+        model = model_settings(model_config)
         if module_class is not None:
             model["custom_model"] = module_class
         return self._set("rl_module", settings)._set(None, {"model": model} if model else {})
@@ -145,7 +150,7 @@ class AlgorithmConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """What was set, as ``Tuner(param_space=...)`` takes it."""
-        return {name: _copied(value) for name, value in self._values.items()}
+        return {name: copied(value) for name, value in self._values.items()}
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._all().get(canonical(key), default)
@@ -206,15 +211,15 @@ class AlgorithmConfig:
 
     def validate(self) -> None:
         """Check everything that is no search space, the environment included."""
-        plain = {name: value for name, value in self._values.items() if not _is_space(value)}
+        plain = {name: value for name, value in self._values.items() if not is_space(value)}
         model = plain.get("model")
         if isinstance(self._values.get("model"), dict):
-            model = {k: v for k, v in self._values["model"].items() if not _is_space(v)}
+            model = {k: v for k, v in self._values["model"].items() if not is_space(v)}
         self.spec.resolve(plain | ({"model": model} if model else {}))
 
     def resolved(self) -> dict[str, Any]:
         """Every hyperparameter's value. Raises `InvalidConfig` where one is a search space."""
-        open_ended = [name for name, value in self._values.items() if _is_space(value)]
+        open_ended = [name for name, value in self._values.items() if is_space(value)]
         if open_ended:
             where = "is a search space; give it to a Tuner, or set one value"
             raise InvalidConfig([Problem(name, where) for name in open_ended])
@@ -263,9 +268,13 @@ class AlgorithmConfig:
         home = next((m for m, fields in METHODS.items() if name in fields), "training")
         if method is not None and method != home:
             raise InvalidConfig(Problem(name, f"is a setting of .{home}(), not of .{method}()"))
-        if name == "model" and isinstance(value, Mapping) and not _is_domain(value):
+        if name == "model" and isinstance(value, Mapping) and not is_domain(value):
             return {"model": self._model(value)}
-        if _is_space(value):
+        if name == "callbacks":
+            value = callbacks.shared_name(value)
+            if wrong := list(callbacks.problems(value)):
+                raise InvalidConfig(wrong)
+        if is_space(value):
             return {name: value}
         return {name: resolve_fields(self.spec.parameters, {name: value})[name]}
 
@@ -276,48 +285,8 @@ class AlgorithmConfig:
             MODEL[name].check(f"model.{name}", value)
         before = self._values.get("model", {})
         own = {name: value for name, value in given.items() if name not in foreign}
-        nets.resolve_model({name: value for name, value in own.items() if not _is_space(value)})
-        return (before if isinstance(before, dict) and not _is_domain(before) else {}) | own
+        nets.resolve_model({name: value for name, value in own.items() if not is_space(value)})
+        return (before if isinstance(before, dict) and not is_domain(before) else {}) | own
 
     def _unknown(self, name: str) -> str:
         return f"{self.spec.name} has no setting {name!r}; {nearest(name, self.keys())}"
-
-
-def set_log_level(level: str) -> None:
-    """How much TuneRL logs in this process. Raises `InvalidConfig`."""
-    if level not in LOG_LEVELS:
-        hint = nearest(str(level).upper(), LOG_LEVELS)
-        raise InvalidConfig(Problem("log_level", f"{level!r} is not allowed; {hint}"))
-    for house in ("tunerl", "algorithms"):
-        logging.getLogger(house).setLevel(level)
-
-
-def _is_space(value: Any) -> bool:
-    """Whether a search space hides anywhere in a value."""
-    return has_domains(parse(value))
-
-
-def _is_domain(value: Any) -> bool:
-    """Whether a value as a whole is drawn from a search space (it may look like a dict)."""
-    return _is_space(value) and not isinstance(parse(value), dict)
-
-
-def _copied(value: Any) -> Any:
-    """Fresh dicts and lists around the same leaves."""
-    if isinstance(value, dict):
-        return {name: _copied(entry) for name, entry in value.items()}
-    return [_copied(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _model_settings(given: Any) -> dict[str, Any]:
-    """A dict, or what was changed in a dataclass such as RLlib's DefaultModelConfig."""
-    if given is None or isinstance(given, Mapping):
-        return dict(given or {})
-    if not dataclasses.is_dataclass(given) or isinstance(given, type):
-        raise InvalidConfig(Problem("model_config", f"{given!r} is no dict of settings"))
-    standard = type(given)()
-    return {
-        entry.name: getattr(given, entry.name)
-        for entry in dataclasses.fields(given)
-        if getattr(given, entry.name) != getattr(standard, entry.name)
-    }

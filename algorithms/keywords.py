@@ -55,13 +55,15 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
     "debugging": ("seed",),
     "fault_tolerance": (),
-    "reporting": ("min_sample_timesteps_per_iteration",),
+    "reporting": ("min_sample_timesteps_per_iteration", "keep_per_episode_custom_metrics"),
+    "callbacks": ("callbacks",),
     "checkpointing": (),
     "api_stack": (),
 }
 """The fields that each method sets; `training` sets all the others."""
 
 OLDER = {
+    "callbacks_class": "callbacks",
     "num_workers": "num_env_runners",
     "evaluation_num_workers": "evaluation_num_env_runners",
     "num_cpus_per_worker": "num_cpus_per_env_runner",
@@ -108,7 +110,6 @@ _FAILURES = (
     "an environment that raises fails its trial, which FailureConfig(max_failures=...) starts "
     "again from its last checkpoint"
 )
-_LOOP = "not there yet; call train() in a loop and look at its result"
 _SPACES = "the spaces are those of the environment; leave it out"
 _EVALUATES = "evaluation plays in the pack's own process, in up to 10 environments at once"
 _ITERATION = "an iteration is one batch of train_batch_size steps"
@@ -218,15 +219,12 @@ FOREIGN: dict[str, Foreign] = {
     "min_time_s_per_iteration": Foreign((None, 0), _ITERATION),
     "min_sample_timesteps_per_iteration": Foreign((None, 0), _ITERATION),
     "min_train_timesteps_per_iteration": Foreign((None, 0), _ITERATION),
-    "keep_per_episode_custom_metrics": Foreign((False,), "there are no custom metrics yet"),
     "export_native_model_files": Foreign((False,), "save get_module() with torch yourself"),
     "checkpoint_trainable_policies_only": Foreign((False,), "there is one policy"),
     # the API itself
     "enable_rl_module_and_learner": Foreign((True,), _STACK),
     "enable_env_runner_and_connector_v2": Foreign((True,), _STACK),
     "rl_module_spec": Foreign((None,), _MODULE),
-    "callbacks": Foreign((None,), _LOOP),
-    "callbacks_class": Foreign((None,), _LOOP),
 }
 
 
@@ -245,7 +243,6 @@ MODEL: dict[str, Foreign] = {
 
 MISSING_METHODS = {
     "multi_agent": "several agents in one environment are not supported yet",
-    "callbacks": _LOOP,
     "exploration": "an agent explores by sampling its own actions; see evaluation(...)",
     "experimental": "there are no experimental settings",
     "python_environment": "use the environment of the process that trains",

@@ -1,18 +1,18 @@
-"""What surrounds an algorithm's own iteration: evaluation where it is due.
+"""What surrounds an algorithm's own iteration: evaluation where it is due, callbacks.
 
 Invariant: what fails here fails one member; the others do not notice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from algorithms.core.evaluation import evaluate_member, evaluation_environment
 from tunerl.errors import Conflict
 from tunerl.trainable import Failure
-from tunerl.trial import Metrics, ReplicaId
+from tunerl.trial import Config, Metrics, ReplicaId
 
 if TYPE_CHECKING:
     from algorithms.core.pack import AlgorithmPack
@@ -22,17 +22,53 @@ Reports = dict[ReplicaId, Metrics | Failure]
 
 def advance(pack: AlgorithmPack) -> Reports:
     """One training iteration of every member of a pack; who fails has left it then."""
+    reports: Reports = {}
     with _busy(pack):
-        reports = pack.iterate()
-        for id, report in reports.items():
-            if isinstance(report, Failure):
-                continue
-            try:
-                report |= _evaluated(pack, id)
-            except Exception as error:
-                reports[id] = Failure.of(error)
-                pack.leave(id)
+        hooks = pack.hooks
+        for id in list(pack.ids) if hooks is not None else ():
+            _attempt(pack, id, reports, lambda id: hooks.begin(id) if hooks else None)
+        with _iterating(pack):
+            reports |= pack.iterate()
+        for id in list(pack.ids):
+            _attempt(pack, id, reports, lambda id: _finish(pack, id, reports))
     return reports
+
+
+def _attempt(
+    pack: AlgorithmPack, id: ReplicaId, reports: Reports, call: Callable[[ReplicaId], None]
+) -> None:
+    """What `call` raises is the failure of that member."""
+    try:
+        call(id)
+    except Exception as error:
+        reports[id] = Failure.of(error)
+        pack.leave(id)
+
+
+def _finish(pack: AlgorithmPack, id: ReplicaId, reports: Reports) -> None:
+    report = reports[id]
+    assert not isinstance(report, Failure)
+    member = pack.members[pack.ids.index(id)]
+    interval = member.config["evaluation_interval"]
+    if interval and member.iteration % interval == 0 and _has_environment(member.config):
+        found = evaluate(pack, id, seed=member.seed)
+        pack.evaluated(member, found)
+        report = report | {f"evaluation/{name}": value for name, value in found.items()}
+    reports[id] = report if pack.hooks is None else pack.hooks.finished(id, report)
+
+
+def _has_environment(config: Config) -> bool:
+    return evaluation_environment(config)["env"] is not None
+
+
+def evaluate(pack: AlgorithmPack, id: ReplicaId, **given: Any) -> Metrics:
+    """`evaluate_member` of a member, its callbacks told. Raises what an environment or they do."""
+    if pack.hooks is not None:
+        pack.hooks.call(id, "on_evaluate_start")
+    found = evaluate_member(pack, pack.ids.index(id), **given)
+    if pack.hooks is None:
+        return found
+    return pack.hooks.changed(id, "on_evaluate_end", "evaluation_metrics", found)
 
 
 @contextmanager
@@ -47,14 +83,10 @@ def _busy(pack: AlgorithmPack) -> Iterator[None]:
         pack.busy = False
 
 
-def _evaluated(pack: AlgorithmPack, id: ReplicaId) -> Metrics:
-    """What a member that is due for evaluation reached in it."""
-    row = pack.ids.index(id)
-    member = pack.members[row]
-    interval = member.config["evaluation_interval"]
-    nowhere = evaluation_environment(member.config)["env"] is None
-    if nowhere or not interval or member.iteration % interval:
-        return {}
-    found = evaluate_member(pack, row, seed=member.seed)
-    pack.evaluated(member, found)
-    return {f"evaluation/{name}": value for name, value in found.items()}
+@contextmanager
+def _iterating(pack: AlgorithmPack) -> Iterator[None]:
+    pack.iterating = True
+    try:
+        yield
+    finally:
+        pack.iterating = False

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.core.logger import MetricsLogger
 from algorithms.core.names import plain
 from tunerl.trial import Config, Metrics
 
@@ -120,6 +121,7 @@ class Member:
     updates: int = 0
     time_total_s: float = 0.0
     adaptive: dict[str, float] = field(default_factory=dict)
+    logger: MetricsLogger = field(default_factory=MetricsLogger)
 
     def hyperparameter(self, name: str) -> float:
         """Its value at this point of training; schedules run over lifetime environment steps."""
@@ -136,6 +138,7 @@ class Member:
             "updates": self.updates,
             "time_total_s": self.time_total_s,
             "adaptive": dict(self.adaptive),
+            "logged": self.logger.to_json(),
         }
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -145,3 +148,4 @@ class Member:
         for name in ("iteration", "env_steps", "updates", "time_total_s"):
             setattr(self, name, data[name])
         self.adaptive = dict(data["adaptive"])
+        self.logger = MetricsLogger(data.get("logged"))

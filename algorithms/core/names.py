@@ -40,21 +40,39 @@ def plain(value: Any) -> Any:
 
 
 def remember(config: Mapping[str, Any]) -> None:
-    """Note the environments and the model of a configuration that is used here."""
+    """Note the classes and functions of a configuration that is used here."""
     inner = [(config.get(name) or {}).get(key) for name, key in _INNER]
-    for value in (config.get("env"), *inner):
+    for value in (config.get("env"), *inner, *_leaves(config.get("callbacks"))):
         if callable(value):
             _used[word(value)] = value
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [leaf for entry in value.values() for leaf in _leaves(entry)]
+    if isinstance(value, list | tuple):
+        return [leaf for entry in value for leaf in _leaves(entry)]
+    return [value]
 
 
 def recalled(config: Mapping[str, Any]) -> Config:
     """The settings of a checkpoint, with the classes that they name, as far as they were used."""
     found = dict(config) | {"env": _recalled(config.get("env"))}
+    if config.get("callbacks") is not None:
+        found["callbacks"] = _each_recalled(config["callbacks"])
     for name, key in _INNER:
         inner = config.get(name)
         if isinstance(inner, Mapping) and key in inner:
             found[name] = {**inner, key: _recalled(inner[key])}
     return found
+
+
+def _each_recalled(value: Any) -> Any:
+    if isinstance(value, Mapping) and set(value) != {"python"}:
+        return {name: _each_recalled(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_recalled(entry) for entry in value]
+    return _recalled(value)
 
 
 def _recalled(name: Any) -> Any:

@@ -14,26 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from algorithms.core import envs, nets
-from algorithms.core.custom_dists import distribution_for
 from algorithms.core.distributions import Distribution
-from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
+from algorithms.core.ground import Ground
+from algorithms.core.hooks import Hooks
 from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
-from algorithms.core.preprocessors import custom_preprocessor
 from algorithms.core.running import RunningStats
-from algorithms.core.sampler import Sampler
-from algorithms.core.stack import Layout, LiftedForward
+from algorithms.core.stack import LiftedForward
 from algorithms.offline.trace import Traces
-from tunerl.errors import CheckpointError, InvalidConfig
-from tunerl.trainable import Pack, State
+from tunerl.errors import CheckpointError, Conflict, InvalidConfig, TrainableError
+from tunerl.trainable import State
 from tunerl.trial import Config, Metrics, ReplicaId
 
 
-class AlgorithmPack(Pack):
+class AlgorithmPack(Ground):
     """Membership and state; a subclass says what a training iteration is (`iterate`).
 
     `resolve`: configuration with defaults, or `InvalidConfig`. `key`: equal for those that may
@@ -45,53 +42,15 @@ class AlgorithmPack(Pack):
     """What the networks say of observations: ``[K, P], [K, B, D] -> [K, B, num_inputs]``."""
     weight_noise = 0
     """How many normal draws an agent's network takes beside an observation, when it explores."""
-    busy = False  # within an iteration
+    spec: Any = None
+    owner: Any = None  # the `Algorithm` whose only agent is in here
+    busy = iterating = False
 
     def __init__(
         self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
     ) -> None:
-        torch.set_num_threads(1)
-        self.resolve, self.key = resolve, key
-        self.shared = resolve(config)
-        self.pack_key = key(self.shared)
-        runners = max(1, self.shared.get("num_env_runners", 1))
-        self.num_envs: int = runners * self.shared.get("num_envs_per_env_runner", 1)
-        self.envs = self.training_envs(self.num_envs)
-        obs_space, action_space = (
-            self.envs.single_observation_space,
-            self.envs.single_action_space,
-        )
-        check_spaces(obs_space, action_space)
-        model = self.shared["model"]
-        self.obs_codec = ObservationCodec(obs_space, *custom_preprocessor(model, obs_space))
-        self.action_codec = ActionCodec(
-            action_space,
-            clip=self.shared["clip_actions"],
-            normalize=self.shared["normalize_actions"],
-        )
-        self.distribution = distribution_for(action_space, model)
-        self.filter = self.shared["observation_filter"] == "MeanStdFilter"
-        self.clip_rewards = envs.clips_rewards(self.shared)
-        self.inputs = nets.Inputs.of(
-            self.obs_codec.features,
-            action_space,
-            self.distribution,
-            mask_key=self.shared.get("action_mask_key", nets.MASK_KEY),
-            scaled=not self.filter,
-        )
-        self.sampler = Sampler(
-            self.envs,
-            self.distribution,
-            self.obs_codec,
-            self.action_codec,
-            filter=self.filter,
-            keep=self.inputs.mask,
-        )
-        self.obs_stats = self.sampler.obs_stats
+        super().__init__(config, resolve, key)
         self.traces = Traces(self)
-        with torch.random.fork_rng():
-            self.network = self.make_network()
-        self.layout = Layout(self.network)
         self.ids: list[ReplicaId] = []
         self.members: list[Member] = []
         self.flat = torch.zeros(0, self.layout.size)
@@ -101,24 +60,9 @@ class AlgorithmPack(Pack):
         self.return_stats = RunningStats(1)
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
-
-    def training_envs(self, num_envs: int) -> envs.PackEnvs:
-        """The environments that the members learn in."""
-        return self.make_envs(num_envs)
-
-    def make_envs(self, num_envs: int) -> envs.PackEnvs:
-        """Environments without members; raises `InvalidConfig`."""
-        return envs.of(self.shared, num_envs)
-
-    def make_network(self) -> nn.Module:
-        """A network of one agent with fresh weights from torch's global generator."""
-        return nets.build(self.inputs, self.distribution, self.shared["model"])
-
-    def fresh_parameters(self, seed: int) -> Tensor:
-        """The initial weights `[P]` of the member with this seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, "network"))
-            return self.layout.flatten(self.make_network())
+        self.seeds: dict[ReplicaId, int] = {}  # as they were given
+        given = self.shared["callbacks"]
+        self.hooks = Hooks(self, given) if given else None
 
     # -- membership ---------------------------------------------------------------------------
 
@@ -127,8 +71,21 @@ class AlgorithmPack(Pack):
             raise ValueError(f"replica {id} is already in this pack; it cannot join twice")
         if len(self.ids) >= self.capacity:
             raise ValueError(f"the pack is full ({self.capacity} members); it cannot join")
+        self.put_back(id, config, seed, state)
+        if self.hooks is not None:
+            try:
+                self.hooks.entered(id, restored=state is not None)
+            except TrainableError:
+                self.leave(id)
+                raise
+
+    def put_back(
+        self, id: ReplicaId, config: Config, seed: int, state: State | None = None
+    ) -> None:
+        """`join` of one that callbacks know already."""
         config = self._checked(config)
         self.traces.check(config)
+        self.seeds[id] = seed
         if config["seed"] is not None:
             seed = derived_seed(seed, f"seed {config['seed']}")
         self._enter(id, config, seed, state)
@@ -158,6 +115,10 @@ class AlgorithmPack(Pack):
         self.members[self._row(id)].config = self._checked(config)
 
     def write(self, id: ReplicaId, state: State) -> None:
+        if self.iterating:
+            raise Conflict("this agent is collecting or learning; change it in on_train_result")
+        if self.hooks is not None:
+            self.hooks.forget_episodes(id)
         member, before = self.members[self._row(id)], self.read(id)
         self.leave(id)
         try:

@@ -55,6 +55,12 @@ class AgentParameters:
     evaluation_config: dict[str, Any] | None = vector(
         None, "env and env_config of evaluation, where they differ from training's", optional=True
     )
+    callbacks: Any = fixed(
+        None, "classes of callbacks, or functions by the name of their hook", optional=True
+    )
+    keep_per_episode_custom_metrics: bool = vector(
+        False, "report an episode's custom_metrics as lists, not as mean, least and largest"
+    )
     seed: int | None = vector(None, "mixed into the seed of each replica", low=0, optional=True)
     torch_compile_learner: bool | None = fixed(
         None,

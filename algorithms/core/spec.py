@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from algorithms import callbacks
 from algorithms.core import envs, names, nets
 from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
@@ -79,6 +80,7 @@ class AlgorithmSpec(TrainableSpec):
             model = nets.resolve_model(config.get("model"))
         except InvalidConfig as error:
             problems += error.problems
+        problems += callbacks.problems(full.get("callbacks"))
         if not problems:
             full["model"] = model
             problems += self.problems(full)
@@ -157,7 +159,10 @@ class AlgorithmSpec(TrainableSpec):
 
     def open_pack(self, config: Config) -> Pack:
         """A pack of the algorithm's own making, whoever drives it."""
-        return self.pack(config, self.resolve, self.pack_key)
+        made: Any = self.pack(config, self.resolve, self.pack_key)
+        made.spec = self
+        opened: Pack = made
+        return opened
 
     def schema(self) -> dict[str, Any]:
         found = schema(self.parameters)

@@ -87,6 +87,15 @@ class PackEnvs(ABC):
     def read(self, row: int) -> EnvState:
         """The full state of a row, generators included: a row added from it goes on the same."""
 
+    def infos(self, row: int, *, first: bool = False) -> list[dict[str, Any]]:
+        """What the last step of a member's environments told beside, E dictionaries; `first`: what
+        their last reset did. Empty ones where nothing is known."""
+        return [{} for _ in range(self.num_envs)]
+
+    def parts(self, row: int) -> list[Any]:
+        """A member's environments as Gymnasium's objects, where there are such in this process."""
+        return []
+
     def close(self) -> None:  # noqa: B027
         """Release processes and windows. The object is unusable afterwards."""
 

@@ -72,6 +72,12 @@ class LocalMember(Member):
             values.append(value)
         return arrays, {"lanes": values}
 
+    def infos(self, first: bool) -> list[dict[str, Any]]:
+        return [lane.first_info if first else lane.info for lane in self._lanes]
+
+    def parts(self) -> list[Any]:
+        return [lane.env for lane in self._lanes]
+
     def close(self) -> None:
         with harmless_warnings_ignored():
             for lane in self._lanes:

@@ -45,6 +45,14 @@ class Member(ABC):
     def read(self) -> EnvState:
         """The full state."""
 
+    def infos(self, first: bool) -> list[dict[str, Any]]:
+        """See `PackEnvs.infos`."""
+        return []
+
+    def parts(self) -> list[Any]:
+        """See `PackEnvs.parts`."""
+        return []
+
     def close(self) -> None:  # noqa: B027
         """Release what the member holds."""
 
@@ -102,6 +110,12 @@ class MemberEnvs(PackEnvs):
             self._attempt(row, self._receive, row, member)
         self._find_failures()
         return replace(self._batch, error=dict(self._failed))
+
+    def infos(self, row: int, *, first: bool = False) -> list[dict[str, Any]]:
+        return self._members[row].infos(first) or super().infos(row)
+
+    def parts(self, row: int) -> list[Any]:
+        return self._members[row].parts()
 
     def close(self) -> None:
         for member in self._members:

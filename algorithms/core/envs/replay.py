@@ -32,6 +32,8 @@ class Lane:
         self._episodes = 0
         self._start: dict[str, Any] = {}
         self._actions: list[Any] = []
+        self.info: dict[str, Any] = {}  # of the last step
+        self.first_info: dict[str, Any] = {}  # of the last reset
 
     def begin(self) -> Array:
         """First observation of the very first episode, and of one that replaces a lost one."""
@@ -50,7 +52,7 @@ class Lane:
         """Observation, reward, terminated, truncated. Raises what the environment raises."""
         if len(self._actions) <= MAX_REPLAY:
             self._actions.append(action)
-        obs, reward, terminated, truncated, _ = self.env.step(action)
+        obs, reward, terminated, truncated, self.info = self.env.step(action)
         return self._array(obs), float(reward), bool(terminated), bool(truncated)
 
     def read(self) -> EnvState:
@@ -99,6 +101,7 @@ class Lane:
         self._actions = []
         self._episodes += 1
         result = self.env.reset(seed=start["seed"]) if "seed" in start else self.env.reset()
+        self.first_info = result[1]
         return self._array(result[0])
 
     def _array(self, obs: Any) -> Array:
