@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor
 
 from algorithms.core.distributions import Distribution
 from algorithms.core.ground import Ground
-from algorithms.core.hooks import Hooks
 from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
 from algorithms.core.optim import AdamState
@@ -28,6 +27,9 @@ from algorithms.offline.trace import Traces
 from tunerl.errors import CheckpointError, Conflict, InvalidConfig, TrainableError
 from tunerl.trainable import State
 from tunerl.trial import Config, Metrics, ReplicaId
+
+if TYPE_CHECKING:
+    from algorithms.core.hooks import Hooks
 
 
 class AlgorithmPack(Ground):
@@ -61,8 +63,14 @@ class AlgorithmPack(Ground):
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
         self.seeds: dict[ReplicaId, int] = {}  # as they were given
-        given = self.shared["callbacks"]
-        self.hooks = Hooks(self, given) if given else None
+        self.hooks = self._hooks(self.shared["callbacks"])
+
+    def _hooks(self, callbacks: Any) -> Hooks | None:
+        if not callbacks:
+            return None
+        from algorithms.core.hooks import Hooks  # they know episodes, which know packs
+
+        return Hooks(self, callbacks)
 
     # -- membership ---------------------------------------------------------------------------
 

@@ -218,14 +218,18 @@ def test_several_classes_and_functions_are_all_called() -> None:
         assert other.train()["third"] == 1
 
 
-def test_without_callbacks_nobody_watches_and_episodes_are_not_followed() -> None:
-    pack = open_pack(tiny())
-    assert pack.hooks is None
-    assert pack.sampler.watchers == []
-    quiet = open_pack(tiny(callbacks={"on_train_result": lambda **kwargs: None}))
-    assert quiet.sampler.watchers == []
-    pack.close()
-    quiet.close()
+def test_episodes_are_followed_only_where_a_hook_asks_for_them() -> None:
+    given = (None, {"on_train_result": reported}, {"on_episode_step": reported})
+    packs = [open_pack(tiny(callbacks=callbacks)) for callbacks in given]
+    watchers = [len(pack.sampler.watchers) for pack in packs]
+    assert watchers[0] == watchers[1] == watchers[2] - 1
+    assert packs[0].hooks is None
+    for pack in packs:
+        pack.close()
+
+
+def reported(**kwargs: Any) -> None:
+    """A hook that does nothing."""
 
 
 def test_a_class_that_cannot_be_made_fails_its_agent() -> None:

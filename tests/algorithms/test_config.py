@@ -141,7 +141,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         ("training", {"num_epochs": 0}, "allowed: >= 1"),
         ("training", {"model": {"fcnet_hidden": [8]}}, "did you mean 'fcnet_hiddens'"),
         ("training", {"model": {"fcnet_hiddens": [0]}}, "list of positive integers"),
-        ("training", {"model": {"use_attention": True}}, "take use_lstm"),
+        ("training", {"model": {"use_attention": True}}, "use_lstm, use_gru, or stacked"),
         ("env_runners", {"observation_filter": "MeanStd"}, "did you mean 'MeanStdFilter'"),
         ("env_runners", {"rollout_fragment_length": 200}, "train_batch_size"),
         ("framework", {"framework": "tf2"}, "the only framework is 'torch'"),
@@ -174,7 +174,7 @@ def test_foreign_keywords_are_taken_only_with_values_that_ask_for_nothing() -> N
             assert PPOConfig().training(model={name: value}).to_dict() == {"model": {}}
 
 
-@pytest.mark.parametrize("method", ["multi_agent", "callbacks", "exploration"])
+@pytest.mark.parametrize("method", ["multi_agent", "exploration"])
 def test_a_method_that_is_missing_says_why(method: str) -> None:
     with pytest.raises(AttributeError, match=rf"there is no {method}\(\): \w+"):
         getattr(PPOConfig(), method)
@@ -237,12 +237,12 @@ def test_a_model_config_object_gives_what_differs_from_its_defaults() -> None:
     class DefaultModelConfig:
         fcnet_hiddens: tuple[int, ...] = (256, 256)
         vf_share_layers: bool = True
-        use_lstm: bool = False
+        use_attention: bool = False
 
     config = PPOConfig().rl_module(model_config=DefaultModelConfig(fcnet_hiddens=(64,)))
     assert config.to_dict() == {"model": {"fcnet_hiddens": (64,)}}
-    with pytest.raises(InvalidConfig, match="recurrent"):
-        PPOConfig().rl_module(model_config=DefaultModelConfig(use_lstm=True))
+    with pytest.raises(InvalidConfig, match="use_attention"):
+        PPOConfig().rl_module(model_config=DefaultModelConfig(use_attention=True))
 
 
 def test_a_frozen_configuration_changes_only_as_a_copy() -> None:
