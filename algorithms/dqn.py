@@ -27,10 +27,18 @@ from algorithms.core.member import Member, schedule_values, scheduled
 from algorithms.core.off_policy import OffPolicyPack
 from algorithms.core.optim import clip_by_global_norm
 from algorithms.core.parameters import OffPolicyParameters
-from algorithms.core.q_learning import DICE, ActionValues, chosen, huber, pick, project
+from algorithms.core.q_learning import (
+    DICE,
+    ActionValues,
+    chosen,
+    clipped,
+    huber,
+    project,
+    softly,
+)
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.core.stack import Batch, caller
-from algorithms.core.value_nets import QNetwork
+from algorithms.core.value_nets import QNetwork, positions
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
@@ -38,6 +46,7 @@ from tunerl.trial import Config
 Value = float | list[Any]
 EXPLORATION = ("EpsilonGreedy", "SoftQ")
 LOSSES = ("huber", "mse")
+TEMPERATURE = "categorical_distribution_temperature"
 SCHEDULE = [[0, 1.0], [10_000, 0.05]]
 
 
@@ -102,13 +111,15 @@ class DQNPack(OffPolicyPack):
         "td_error_mean",
         "gradients_default_optimizer_global_norm",
     )
-    vectors = ("lr", "adam_epsilon", "grad_clip", "gamma", "tau", "double_q")
+    vectors = ("lr", "adam_epsilon", "grad_clip", "gamma", "tau")
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         self.logits = caller(self.network, "logits")
 
     # -- networks -------------------------------------------------------------------------------
+
+    network: QNetwork
 
     def make_network(self) -> nn.Module:
         shared = self.shared
@@ -142,36 +153,42 @@ class DQNPack(OffPolicyPack):
         )
 
     def acting_inputs(self, member: Member, steps: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        count = len(steps)
-        found = {
-            "dice": member.generator.random((count, self.num_envs, DICE), np.float32),
-            "epsilon": schedule_values(_epsilon(member.config), steps),
+        count, config = len(steps), member.config
+        size = (count, self.num_envs)
+        coin, choice, share = member.generator.random((DICE, *size), np.float32)
+        actions = self.distribution.num_inputs
+        found: dict[str, NDArray[Any]] = {
+            "explores": coin < schedule_values(_epsilon(config), steps)[:, None],
+            "random": np.minimum((choice * actions).astype(np.int64), actions - 1),
         }
         if self.weight_noise:
-            size = (count, self.weight_noise)
-            found["noise"] = member.generator.standard_normal(size, np.float32)
+            noise_size = (count, self.weight_noise)
+            found["noise"] = member.generator.standard_normal(noise_size, np.float32)
         if any(m.config["exploration"] == "SoftQ" for m in self.members):
-            soft = member.config["exploration"] == "SoftQ"
-            span = _range(member.config)[1]
-            temperature = member.config["categorical_distribution_temperature"]
-            for name, value in (("soft", soft), ("temperature", temperature / span)):
-                found[name] = np.full(count, value, np.float32)
+            soft, heat = config["exploration"] == "SoftQ", member.hyperparameter(TEMPERATURE)
+            found |= {
+                "softly": np.full(size, soft),
+                "share": share,
+                "temperature": np.full(count, heat / _range(config)[1], np.float32),
+            }
         return found
 
     def act(self, parameters: Batch, obs: Tensor, inputs: Batch) -> Tensor:
         noise = (inputs["noise"],) if "noise" in inputs else ()
         values = caller(self.network)(parameters, obs, *noise)
-        action = pick(values, inputs["dice"], inputs["epsilon"])
-        if "soft" not in inputs:
-            return action
-        softly = pick(values, inputs["dice"], inputs["epsilon"], inputs["temperature"])
-        return torch.where(inputs["soft"] > 0, softly, action)
+        best = values.argmax(-1)
+        if "softly" in inputs:
+            drawn = softly(values, inputs["share"], inputs["temperature"])
+            best = torch.where(inputs["softly"], drawn, best)
+        return torch.where(inputs["explores"], inputs["random"], best)
 
     # -- learning -------------------------------------------------------------------------------
 
     def further_columns(self, member: Member) -> Mapping[str, float]:
         config = member.config
-        found = {"huber": float(config["td_error_loss_fn"] == "huber")}
+        found = {"delta": 1.0 if config["td_error_loss_fn"] == "huber" else float("inf")}
+        if any(m.config["double_q"] for m in self.members):
+            found["double_q"] = float(config["double_q"])
         if self.shared["num_atoms"] > 1:
             found |= {"v_min": config["v_min"], "v_max": config["v_max"]}
         if self.shared["prioritized_replay"]:
@@ -189,62 +206,69 @@ class DQNPack(OffPolicyPack):
         return {"noise": member.generator.standard_normal(size, np.float32)}
 
     def update(self, state: Batch, batch: Batch, hp: Batch) -> tuple[Batch, Batch]:
+        own, target = self.layout.views(state["parameters"]), self.layout.views(state["target"])
         loss = self.categorical_loss if self.shared["num_atoms"] > 1 else self.loss
-        target = loss(state, batch, hp)
-        gradient, (statistics, errors) = torch.func.grad(target, has_aux=True)(state["parameters"])
-        gradient, norm = clip_by_global_norm(gradient, hp["grad_clip"])
-        changed = descend(state, gradient, hp["lr"], hp)
-        return changed, {"statistics": torch.cat([statistics, norm[None]]), "td_errors": errors}
+        objective = loss(own, target, batch, hp)
+        gradients, results = torch.func.grad(objective, has_aux=True)(own)
+        gradient, norm = clip_by_global_norm(self.layout.join(gradients), hp["grad_clip"])
+        return descend(state, gradient, hp["lr"], hp), {**results, "norm": norm}
 
-    def outputs(self, flat: Tensor, obs: Tensor, batch: Batch, draw: int) -> Tensor:
-        """What the network with parameters `flat` says `[B, A, atoms]`, with its own noise."""
+    def outputs(self, parameters: Batch, obs: Tensor, batch: Batch, draw: int) -> Tensor:
+        """What the network says `[B, A]`, or `[B, A, atoms]`, with noise of its own."""
         noise = (batch["noise"][draw],) if "noise" in batch else ()
-        found: Tensor = self.logits(self.layout.views(flat), obs, *noise)
+        found: Tensor = self.logits(parameters, obs, *noise)
         return found
 
-    def loss(self, state: Batch, batch: Batch, hp: Batch) -> Any:
+    def best(self, own: Batch, target: Batch, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
+        """The best next action `[B]`, and what the target network says of all."""
+        obs = batch["next_obs"]
+        following = self.outputs(target, obs, batch, 2)
+        judge = following
+        if "double_q" in hp:
+            judge = torch.where(hp["double_q"] > 0, self.outputs(own, obs, batch, 1), following)
+        if self.shared["num_atoms"] > 1:
+            judge = positions(judge)
+        return self.network.allowed(judge, obs).argmax(-1), following
+
+    def loss(self, own: Batch, target: Batch, batch: Batch, hp: Batch) -> Any:
         """The temporal difference of `[B]` transitions, as a function of the parameters."""
-        following = self.outputs(state["target"], batch["next_obs"], batch, 2).squeeze(-1)
-        own = self.outputs(state["parameters"], batch["next_obs"], batch, 1).squeeze(-1)
-        judge = torch.where(hp["double_q"] > 0, own, following)
-        best = chosen(following, judge.argmax(-1))
-        target = batch["rewards"] + batch["discounts"] * best
+        action, following = self.best(own, target, batch, hp)
+        wanted = batch["rewards"] + batch["discounts"] * chosen(following, action)
 
-        def objective(flat: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            values = self.outputs(flat, batch["obs"], batch, 0).squeeze(-1)
+        def objective(parameters: Batch) -> tuple[Tensor, Batch]:
+            values = self.outputs(parameters, batch["obs"], batch, 0)
             taken = chosen(values, batch["actions"])
-            error = taken - target
-            each = torch.where(hp["huber"] > 0, huber(error), 0.5 * error * error)
-            loss = (each * batch["weights"] if "weights" in batch else each).mean()
-            return loss, (_statistics(loss, taken, error), error.detach())
+            error = (taken - wanted).detach()
+            slope = clipped(error, hp["delta"])
+            weighted = slope * batch["weights"] if "weights" in batch else slope
+            each = {"taken": taken.detach(), "td_errors": error, "losses": huber(error, slope)}
+            return (weighted * taken).mean(), each
 
         return objective
 
-    def categorical_loss(self, state: Batch, batch: Batch, hp: Batch) -> Any:
+    def categorical_loss(self, own: Batch, target: Batch, batch: Batch, hp: Batch) -> Any:
         """Cross-entropy to the projected distribution of returns; it is the error of a sample."""
-        low, high = hp["v_min"], hp["v_max"]
         ladder = torch.linspace(0.0, 1.0, self.shared["num_atoms"])
-        support = low + (high - low) * ladder
-        following = self.outputs(state["target"], batch["next_obs"], batch, 2).softmax(-1)
-        own = self.outputs(state["parameters"], batch["next_obs"], batch, 1).softmax(-1)
-        judge = torch.where(hp["double_q"] > 0, own, following) @ ladder
-        best = chosen(following, judge.argmax(-1))
-        target = project(best, batch["rewards"], batch["discounts"], support)
+        support = hp["v_min"] + (hp["v_max"] - hp["v_min"]) * ladder
+        action, following = self.best(own, target, batch, hp)
+        next_returns = chosen(following, action).softmax(-1)
+        wanted = project(next_returns, batch["rewards"], batch["discounts"], support)
 
-        def objective(flat: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            logits = self.outputs(flat, batch["obs"], batch, 0)
-            logp = torch.log_softmax(chosen(logits, batch["actions"]), -1)
-            error = -(target * logp).sum(-1)
+        def objective(parameters: Batch) -> tuple[Tensor, Batch]:
+            logits = chosen(self.outputs(parameters, batch["obs"], batch, 0), batch["actions"])
+            logp = torch.log_softmax(logits, -1)
+            error = -(wanted * logp).sum(-1)
+            taken = (logp.exp() * support).sum(-1)
             loss = (error * batch["weights"] if "weights" in batch else error).mean()
-            taken = logp.exp() @ support
-            return loss, (_statistics(loss, taken, error), error.detach())
+            errors = error.detach()
+            return loss, {"taken": taken.detach(), "td_errors": errors, "losses": errors}
 
         return objective
 
-
-def _statistics(loss: Tensor, taken: Tensor, error: Tensor) -> Tensor:
-    parts = (loss, taken.mean(), taken.max(), taken.min(), error.mean())
-    return torch.stack(parts).detach()
+    def summary(self, found: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        taken, errors, losses = found["taken"], found["td_errors"], found["losses"]
+        means = (losses.mean(1), taken.mean(1), taken.max(1), taken.min(1), errors.mean(1))
+        return np.stack([*means, found["norm"]], 1)
 
 
 def _epsilon(config: Config) -> Any:

@@ -1,6 +1,6 @@
 """Acting of all members at each tick: what stays the same from tick to tick is made once.
 
-Invariant: parameters are read where they lie, so that acting follows every update of them.
+Invariant: parameters are those of the last `follow`, or of the first call after `reset`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ class Acting:
         self.lifted = Lifted(lambda p, obs, inputs: {"actions": act(p, obs["obs"], inputs)})
         self.inputs: dict[str, Tensor] = {}
         self.run: Callable[..., Sequence[Tensor]] | None = None
-        self.copied: Tensor | None = None
-        self.source = torch.zeros(0)
+        self.parameters = torch.zeros(0)
 
     def prepare(self, rows: Sequence[dict[str, Array]]) -> None:
         """What enters beside observations at the next ticks: `[T, ...]` arrays, for each row."""
@@ -44,13 +43,13 @@ class Acting:
         self.run = None
 
     def reset(self) -> None:
-        """The rows, or where their parameters lie, have changed."""
+        """Rows or parameters have changed."""
         self.run = None
 
-    def follow(self) -> None:
-        """The parameters were updated in place."""
-        if self.copied is not None:
-            self.copied[:] = self.source
+    def follow(self, flat: Tensor) -> None:
+        """The parameters are now `flat` `[K, P]`."""
+        if self.run is not None:
+            self.parameters[:] = flat
 
     def __call__(self, flat: Tensor, obs: NDArray[np.float32], tick: int) -> Array:
         """Actions `[K, E, ...]` of rows with parameters `flat` `[K, P]` on `obs` `[K, E, D]`."""
@@ -67,8 +66,8 @@ class Acting:
 
     def _bind(self, flat: Tensor, obs: NDArray[np.float32]) -> None:
         rows = len(flat)
-        self.source, self.copied = flat, torch.cat([flat, flat]) if rows == 1 else None
-        views = self.layout.views(flat if self.copied is None else self.copied)
+        self.parameters = torch.cat([flat, flat]) if rows == 1 else flat.clone()
+        views = self.layout.views(self.parameters)
         self.views = list(views.values())
         self.seen = np.zeros((max(2, rows), *obs.shape[1:]), np.float32)
         self.obs = torch.from_numpy(self.seen)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.core.acting import Acting
+from algorithms.core.dice import Dice
 from algorithms.core.due import CARRIED, Due
 from algorithms.core.iteration import Reports
 from algorithms.core.learning import LearningPack
 from algorithms.core.member import Member
-from algorithms.core.replay import Replay, Samples
+from algorithms.core.replay import ENDED, REWARD, SCALARS, TERMINATED, Replay, Samples
 from algorithms.core.stack import Batch, LiftedForward, caller
 from tunerl.errors import CheckpointError
 from tunerl.trainable import Failure, State
@@ -30,6 +31,7 @@ from tunerl.trial import Config, Metrics
 
 BLOCK = 64  # ticks whose random numbers are drawn at once
 PREFIX = "replay/"
+OWN_DICE = ("replay", "n_step")  # what the numbers behind samples are called
 Array = NDArray[Any]
 
 
@@ -52,6 +54,9 @@ class OffPolicyPack(LearningPack):
             prioritized=shared["prioritized_replay"],
         )
         self.due: Due | None = None
+        self.dice: Dice | None = None
+        self.n_steps = np.zeros((0, 2), np.int64)
+        self.ranges = False
         self.steps_seen: list[tuple[Array, Array, Array]] = []
 
     @property
@@ -103,6 +108,9 @@ class OffPolicyPack(LearningPack):
         if self.due is not None:
             self.due.drop(row)
             self.drop_columns(row)
+            assert self.dice is not None
+            self.dice.drop(row)
+            self.n_steps = np.delete(self.n_steps, row, 0)
             self.steps_seen = [
                 (np.delete(a, row, 0), np.delete(b, row, 0), np.delete(c, row, 0))
                 for a, b, c in self.steps_seen
@@ -133,6 +141,9 @@ class OffPolicyPack(LearningPack):
         self.steps_seen = []
         self.acting.reset()
         self.begin_learning()
+        self.dice = Dice(self.members, self._roll)
+        self.n_steps = np.array([_span(member.config["n_step"]) for member in self.members])
+        self.ranges = bool((self.n_steps[:, 0] < self.n_steps[:, 1]).any())
         with torch.no_grad():
             for tick in range(self.horizon):
                 if tick % BLOCK == 0:
@@ -164,9 +175,10 @@ class OffPolicyPack(LearningPack):
         if ended.any():
             after = batch.obs.copy()
             after[ended] = batch.final_obs[ended]
-        reward = batch.reward.copy()
-        scalars = np.stack([reward, batch.terminated, ended], -1, dtype=np.float32)
-        valid = batch.valid.copy()
+        reward, valid = batch.reward.copy(), batch.valid.copy()
+        scalars = np.empty((*reward.shape, SCALARS), np.float32)
+        scalars[..., REWARD], scalars[..., ENDED] = reward, ended
+        scalars[..., TERMINATED] = batch.terminated
         stored = {"obs": held, "next_obs": after, "actions": action, "scalars": scalars}
         self.replay.add(stored, valid)
         self.steps_seen.append((reward, ended, valid))
@@ -195,44 +207,39 @@ class OffPolicyPack(LearningPack):
     def _learn(self, updates: NDArray[np.int64]) -> None:
         """So many updates of each member `[K]`: the first of all who have one, the second, ..."""
         rounds = int(updates.max(initial=0))
-        if rounds == 0:
-            return
         assert self.due is not None
-        dice = [self._dice(m, int(n)) for m, n in zip(self.members, updates, strict=True)]
+        assert self.dice is not None
         for turn in range(rounds):
             rows = np.flatnonzero(updates > turn)
-            samples = self._sample(rows, [dice[row]["replay"][turn] for row in rows])
+            numbers = self.dice.take(rows)
+            samples = self._sample(rows, numbers)
             batch = self.batch_of(rows, samples)
-            for name in dice[rows[0]]:
-                if name != "replay":
-                    batch[name] = torch.from_numpy(np.stack([dice[r][name][turn] for r in rows]))
-            found = self.learn(rows.tolist(), batch)
+            for name, value in numbers.items():
+                if name not in OWN_DICE:
+                    batch[name] = torch.from_numpy(value)
+            found = self.learn(rows, batch)
             if self.replay.prioritized:
                 self._prioritize(rows, samples, found["td_errors"])
             if "target" in self.more:
-                self.move_targets(self.due.targets(rows).tolist())
-        self.acting.follow()
+                self.move_targets(self.due.targets(rows))
+        if rounds:
+            self.acting.follow(self.flat)
 
-    def _dice(self, member: Member, count: int) -> dict[str, Array]:
-        """The random numbers of a member's updates in this round: `[count, ...]` each."""
-        if count == 0:
-            return {}
-        width = 2 * self.batch_size if _is_range(member.config["n_step"]) else self.batch_size
-        return {
-            "replay": member.generator.random((count, width)),
-            **self.update_inputs(member, count),
-        }
+    def _roll(self, member: Member, count: int) -> dict[str, Array]:
+        """The random numbers of a member's next updates: `[count, ...]` each."""
+        found = self.update_inputs(member, count)
+        found["replay"] = member.generator.random((count, self.batch_size))
+        if self.ranges:
+            low, high = _span(member.config["n_step"])
+            size = (count, self.batch_size)
+            found["n_step"] = member.generator.random(size) if low < high else np.zeros(size)
+        return found
 
-    def _sample(self, rows: NDArray[np.int64], dice: list[Array]) -> Samples:
-        size = self.batch_size
-        uniform = np.stack([numbers[:size] for numbers in dice])
-        steps = np.empty(uniform.shape, np.int64)
-        for i, row in enumerate(rows):
-            n = self.members[row].config["n_step"]
-            if _is_range(n):
-                steps[i] = n[0] + (dice[i][size:] * (n[1] - n[0] + 1)).astype(np.int64)
-            else:
-                steps[i] = n
+    def _sample(self, rows: NDArray[np.int64], numbers: dict[str, Array]) -> Samples:
+        low, high = self.n_steps[rows, 0][:, None], self.n_steps[rows, 1][:, None]
+        steps = np.broadcast_to(low, numbers["replay"].shape)
+        if self.ranges:
+            steps = low + (numbers["n_step"] * (high - low + 1)).astype(np.int64)
         scale = None
         if self.shared["normalize_rewards"]:
             scale = (1.0 / self.return_stats.std[rows, 0]).astype(np.float32)
@@ -241,7 +248,7 @@ class OffPolicyPack(LearningPack):
             beta = self.columns["prioritized_replay_beta"].numpy()[rows]
         gamma = self.columns["gamma"].numpy()[rows]
         return self.replay.sample(
-            rows, uniform, steps=steps, gamma=gamma, reward_scale=scale, beta=beta
+            rows, numbers["replay"], steps=steps, gamma=gamma, reward_scale=scale, beta=beta
         )
 
     def batch_of(self, rows: NDArray[np.int64], samples: Samples) -> Batch:
@@ -296,8 +303,9 @@ class OffPolicyPack(LearningPack):
         return metrics
 
 
-def _is_range(n: Any) -> bool:
-    return isinstance(n, list | tuple)
+def _span(n_step: Any) -> tuple[int, int]:
+    """Fewest and most steps of an n-step return."""
+    return (n_step, n_step) if isinstance(n_step, int) else (n_step[0], n_step[1])
 
 
 def _stored(state: State) -> dict[str, Array]:

@@ -14,21 +14,10 @@ from algorithms.core.distributions import Distribution
 DICE = 3  # uniform numbers behind one action: explore or not, at random, in proportion
 
 
-def pick(
-    values: Tensor, dice: Tensor, epsilon: Tensor, temperature: Tensor | None = None
-) -> Tensor:
-    """Actions `[...]` from values `[..., A]` and `dice` `[..., 3]` in [0, 1).
-
-    With probability `epsilon` any action; else the best, or with a `temperature` (which broadcasts
-    against the actions) one drawn from the softmax of the values divided by it.
-    """
-    count = values.shape[-1]
-    chosen = values.argmax(-1)
-    if temperature is not None:
-        soft = torch.softmax(values / temperature.unsqueeze(-1), -1).cumsum(-1)[..., :-1]
-        chosen = (soft <= dice[..., 2:3]).sum(-1)
-    random = (dice[..., 1] * count).long().clamp(max=count - 1)
-    return torch.where(dice[..., 0] < epsilon, random, chosen)
+def softly(values: Tensor, dice: Tensor, temperature: Tensor) -> Tensor:
+    """Actions `[...]` drawn from the softmax of ``values / temperature`` by `dice` `[...]`."""
+    shares = torch.softmax(values / temperature, -1).cumsum(-1)[..., :-1]
+    return (shares <= dice.unsqueeze(-1)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -57,8 +46,12 @@ class ActionValues(Distribution):
         return generator.random((*shape, DICE), dtype=np.float32)
 
     def sample(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        soft = None if self.temperature is None else torch.tensor(self.temperature)
-        return pick(self.values(inputs), noise, torch.tensor(self.epsilon), soft)
+        values, temperature = self.values(inputs), self.temperature
+        best = values.argmax(-1)
+        if temperature is not None:
+            best = softly(values, noise[..., 2], torch.tensor(temperature))
+        random = (noise[..., 1] * self.n).long().clamp(max=self.n - 1)
+        return torch.where(noise[..., 0] < self.epsilon, random, best)
 
     def mode(self, inputs: Tensor) -> Tensor:
         return inputs.argmax(-1)
@@ -91,11 +84,14 @@ def chosen(values: Tensor, action: Tensor) -> Tensor:
     return values.gather(1, index).squeeze(1)
 
 
-def huber(error: Tensor, delta: float = 1.0) -> Tensor:
-    """Half the square up to `delta`, from there on a line."""
-    size = error.abs()
-    inside = size.clamp(max=delta)
-    return inside * (size - 0.5 * inside)
+def clipped(error: Tensor, delta: Tensor) -> Tensor:
+    """The gradient of the Huber loss of an error: it stops growing at `delta` (inf: never)."""
+    return torch.minimum(torch.maximum(error, -delta), delta)
+
+
+def huber(error: Tensor, slope: Tensor) -> Tensor:
+    """Half the square up to where the `slope` (see `clipped`) stops growing, then a line."""
+    return slope * (error - 0.5 * slope)
 
 
 def project(probabilities: Tensor, rewards: Tensor, discounts: Tensor, support: Tensor) -> Tensor:

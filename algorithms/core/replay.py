@@ -169,7 +169,7 @@ class Replay:
             weights = None
         else:
             age, env, weights = self._proportional(rows, uniform, beta)
-        time = np.take_along_axis(self.added[rows], env, 1) - 1 - age
+        time = self._of(self.added[rows], env) - 1 - age
         first = self._physical(place, time % self.limit, env)
         where = (place, time, env, age)
         rewards, discounts, last = self._ahead(first, where, steps, gamma, reward_scale)
@@ -254,7 +254,7 @@ class Replay:
         probability = (self.trees.leaf(tree, leaf).reshape(-1, count)) / total
         leaf = leaf.reshape(-1, count)
         slot, env = np.divmod(leaf, self.num_envs)
-        added = np.take_along_axis(self.added[rows], env, 1)
+        added = self._of(self.added[rows], env)
         age = (added - 1 - slot) % self.limit
         stored = np.minimum(self.added[rows], self.limit).sum(1)[:, None]
         weights = (probability * stored) ** -beta[:, None].astype(np.float64)
@@ -268,6 +268,10 @@ class Replay:
         env = np.arange(self.num_envs) if env is None else env
         found: Ints = (place * self.room + slot) * self.num_envs + env
         return found
+
+    def _of(self, counts: Ints, env: Ints) -> Ints:
+        """Of counts `[R, E]` those of the sub-environments `env` `[R, B]`."""
+        return counts if self.num_envs == 1 else np.take_along_axis(counts, env, 1)
 
     def _take(self, name: str, index: Ints) -> Array:
         array = self.data[name]

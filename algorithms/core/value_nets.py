@@ -7,13 +7,14 @@ noisy weights) to the value of each action `[B, A]`; `logits` gives the distribu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from algorithms.core.nets.catalogue import body
+from algorithms.core.nets.inputs import mask_logits, without_mask
 from algorithms.core.nets.layers import ACTIVATIONS, layer
 
 
@@ -78,9 +79,9 @@ class Stream(nn.Module):
 class QNetwork(nn.Module):
     """A body, then an advantage stream and, dueling (arXiv 1511.06581), a value stream.
 
-    With `atoms` above 1 each action has a distribution over that many returns (arXiv 1707.06887),
-    and the value given for it is the mean position among them, from 0 to 1. `sigma0` None: no
-    noise in the weights.
+    Streams without hidden layers are one layer. With `atoms` above 1 each action has a distribution
+    over that many returns (arXiv 1707.06887), and the value given for it is the mean position among
+    them, from 0 to 1. `sigma0` None: no noise in the weights.
     """
 
     def __init__(
@@ -95,29 +96,48 @@ class QNetwork(nn.Module):
         sigma0: float | None = None,
     ) -> None:
         super().__init__()
-        self.actions, self.atoms = actions, atoms
+        self.actions, self.atoms, self.dueling = actions, atoms, dueling
+        self.mask = None if isinstance(inputs, int) else inputs.mask
         self.body, size = body(inputs, model)
         activation = model["fcnet_activation"]
-        self.advantage = Stream(size, hiddens, actions * atoms, activation, sigma0)
-        self.value = Stream(size, hiddens, atoms, activation, sigma0) if dueling else None
-        self.noise_size = self.advantage.noise_size + (self.value.noise_size if self.value else 0)
+        widths = [actions * atoms, atoms] if dueling else [actions * atoms]
+        if not hiddens:
+            widths = [sum(widths)]
+        streams = [Stream(size, hiddens, width, activation, sigma0) for width in widths]
+        self.streams = nn.ModuleList(streams)
+        self.noise_sizes = [stream.noise_size for stream in streams]
+
+    @property
+    def noise_size(self) -> int:
+        """Normal numbers that noisy weights take."""
+        return sum(self.noise_sizes)
 
     def logits(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`[B, A, atoms]`: of the returns of each action; with one atom, the values themselves."""
-        features, first, second = self.body(obs), noise, None
+        """Of the returns of each action `[B, A, atoms]`; with one atom, the values `[B, A]`."""
+        features = self.body(without_mask(obs, self.mask)[0])
+        parts: Sequence[Tensor | None] = [None] * len(self.streams)
         if noise is not None:
-            first = noise[: self.advantage.noise_size]
-            second = noise[self.advantage.noise_size :]
-        advantage: Tensor = self.advantage(features, first)
-        advantage = advantage.view(*advantage.shape[:-1], self.actions, self.atoms)
-        if self.value is None:
-            return advantage
-        value: Tensor = self.value(features, second).unsqueeze(-2)
-        return value + advantage - advantage.mean(-2, keepdim=True)
+            parts = torch.split(noise, self.noise_sizes)
+        outputs = [stream(features, part) for stream, part in zip(self.streams, parts, strict=True)]
+        found = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        if self.atoms > 1:
+            found = found.unflatten(-1, (-1, self.atoms))
+        if not self.dueling:
+            return found
+        axis = -1 if self.atoms == 1 else -2
+        advantage, value = torch.split(found, [self.actions, 1], axis)
+        return advantage + (value - advantage.mean(axis, keepdim=True))
 
     def forward(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The value of each action `[B, A]`."""
         logits = self.logits(obs, noise)
-        return logits.squeeze(-1) if self.atoms == 1 else positions(logits)
+        return self.allowed(logits if self.atoms == 1 else positions(logits), obs)
+
+    def allowed(self, values: Tensor, obs: Tensor) -> Tensor:
+        """Values `[B, A]`, so low where the observation's mask forbids an action that it is never
+        the best."""
+        flags = without_mask(obs, self.mask)[1]
+        return values if flags is None else mask_logits(values, flags)
 
 
 def positions(logits: Tensor) -> Tensor:
