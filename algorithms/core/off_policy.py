@@ -125,6 +125,7 @@ class OffPolicyPack(LearningPack):
         reports: Reports = {}
         if self.members:
             self._run_ticks()
+            self.failures |= self.traces.end()
             elapsed = time.perf_counter() - started
             self.fail_what_is_not_finite()
             for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
@@ -144,6 +145,7 @@ class OffPolicyPack(LearningPack):
         self.dice = Dice(self.members, self._roll)
         self.n_steps = np.array([_span(member.config["n_step"]) for member in self.members])
         self.ranges = bool((self.n_steps[:, 0] < self.n_steps[:, 1]).any())
+        self.traces.begin()
         with torch.no_grad():
             for tick in range(self.horizon):
                 if tick % BLOCK == 0:
@@ -169,7 +171,9 @@ class OffPolicyPack(LearningPack):
         """One step of all environments, into the buffer; how many steps each member took `[K]`."""
         held = self.envs.obs.copy()
         action = self._actions(held, tick)
-        batch = self.envs.step(self.action_codec.decode(action))
+        taken = self.action_codec.decode(action)
+        batch = self.envs.step(taken)
+        self.traces.step(taken, None, batch)
         ended = batch.terminated | batch.truncated
         after = batch.obs
         if ended.any():
@@ -191,8 +195,8 @@ class OffPolicyPack(LearningPack):
             self.failures[self.ids[row]] = Failure.of(batch.error[row])
             self._drop(row)
             valid = np.delete(valid, row, 0)
-        taken: NDArray[np.int64] = valid.sum(1)
-        return taken
+        steps: NDArray[np.int64] = valid.sum(1)
+        return steps
 
     def _actions(self, obs: Array, tick: int) -> Array:
         """What every member does `[K, E, ...]`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from algorithms.core.envs import VECTORIZE_MODES
 from algorithms.core.optim import CLIPS
+from algorithms.offline.trace import OutputParameters
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
@@ -110,7 +111,7 @@ class CommonParameters(AgentParameters):
 
 
 @dataclass(frozen=True)
-class OffPolicyParameters(CommonParameters):
+class OffPolicyParameters(OutputParameters, CommonParameters):
     """What every algorithm has that learns from a replay buffer."""
 
     num_envs_per_env_runner: int = fixed(1, "sub-environments of one agent", low=1)

@@ -16,6 +16,7 @@ from algorithms.offline import Writer, load, record
 from algorithms.offline.recording import random_actions
 from algorithms.offline.runs import Runs
 from tests.algorithms.support import lone, open_pack, timeless, tiny
+from tunerl import registry
 from tunerl.errors import InvalidConfig, InvalidInput
 from tunerl.trainable import Failure
 from tunerl.trial import ReplicaId
@@ -190,6 +191,23 @@ def test_tracing_changes_nothing_and_holds_every_step(tmp_path: Path, env: str) 
         np.testing.assert_allclose(np.exp(found.action_logp[:64]), 0.5, atol=0.1)
         returns = found.episode_returns()[ended[found.last]]
         assert returns.mean() == pytest.approx(metrics[-1]["env_runners/episode_return_mean"])
+
+
+def test_an_agent_with_a_replay_buffer_is_traced_too(tmp_path: Path) -> None:
+    spec = registry.trainable("DQN")
+    config = {"env": "CartPole-v1", "min_sample_timesteps_per_iteration": 40}
+    config |= {"num_steps_sampled_before_learning_starts": 30, "model": {"fcnet_hiddens": [8]}}
+    pack = spec.open(spec.resolve(config))
+    for trial, output in enumerate((None, str(tmp_path / "data"))):
+        pack.join(ReplicaId(trial, 0), config | {"output": output}, 5)
+    reports = [pack.step() for _ in range(2)]
+    pack.close()
+    for report in reports:
+        assert timeless(report[ReplicaId(0, 0)]) == timeless(report[ReplicaId(1, 0)])
+    found = load(tmp_path / "data")
+    assert len(found) == 80
+    np.testing.assert_array_equal(found.new_obs[~found.last], found.obs[1:][~found.last[:-1]])
+    assert (found.terminateds[:-1] == found.last[:-1]).all()
 
 
 def test_files_are_of_the_kind_and_size_that_were_asked_for(tmp_path: Path) -> None:
