@@ -88,8 +88,9 @@ def checked(
     custom, problems = custom or Custom(), list(_values(spec))
     spec = replace(spec, max_concurrent_trials=spec.max_concurrent_trials or None)
     trainable = trainable or _collect(lambda: _trainable(spec.trainable), problems)
-    if trainable is not None and spec.metric is None and spec.mode is None and trainable.objective:
-        spec = replace(spec, metric=trainable.objective[0], mode=trainable.objective[1])
+    if trainable is not None and spec.metric is None and spec.mode is None:
+        metric, mode = trainable.objective_of(spec.param_space) or (None, None)
+        spec = replace(spec, metric=metric, mode=mode)
     space = _collect(lambda: _space(spec, custom), problems)
     if space is not None:
         _collect(lambda: _searcher(spec, custom, space), problems)

@@ -172,6 +172,13 @@ class TrainableSpec(ABC):
         """JSON schema of the configuration; ``x-vector``, ``x-search`` extend its properties."""
         return {"type": "object", "additionalProperties": True}
 
+    def objective_of(self, param_space: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The default objective of an experiment over these settings, some of them search spaces.
+
+        None: there is nothing by which a trial would be better than another.
+        """
+        return self.objective
+
     def metrics(self, config: Config) -> Sequence[str] | None:
         """Names this trainable is sure to report, or None when only a first result will tell."""
         return None

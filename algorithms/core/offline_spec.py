@@ -43,6 +43,11 @@ class OfflineSpec(AlgorithmSpec):
         spaces = dict(zip(SPACES, self._spaces(full), strict=True))
         return full | {name: to_json(space) for name, space in spaces.items()}
 
+    def objective_of(self, param_space: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Without an environment nothing tells how good an agent is."""
+        played = param_space.get("env") or param_space.get("evaluation_config")
+        return self.objective if played else None
+
     def problems(self, config: Config) -> list[Problem]:
         if config["input_"] is None:
             where = "name the files to learn from: .offline_data(input_='data/*.parquet')"
