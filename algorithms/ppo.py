@@ -83,6 +83,7 @@ class PPOPack(OnPolicyPack):
     """What makes the on-policy loop PPO: its loss, and the adaptive weight of its KL penalty."""
 
     algorithm = "PPO"
+    recurrent = True
     statistics = (
         "total_loss",
         "policy_loss",

@@ -131,6 +131,7 @@ def _play(
     generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))
     running, length = np.zeros(count), np.zeros(count, np.int64)
     distribution, flat = pack.actor(pack.members[row]), pack.flat[row : row + 1]
+    mind = pack.mind(count)
     with contextlib.closing(_environments(pack, pack.members[row].config, count)) as playing:
         playing.add(derived_seed(seed, "evaluation environments") >> 32)
         while True:
@@ -139,7 +140,7 @@ def _play(
                 obs = pack.obs_stats.normalize_row(row, obs)
             with torch.inference_mode():
                 weights = _weight_noise(pack, generator) if explore else ()
-                inputs = pack.policy(flat, torch.from_numpy(np.array(obs, np.float32)), *weights)
+                inputs = mind(flat, torch.from_numpy(np.array(obs, np.float32)), *weights)
                 noise = torch.from_numpy(distribution.noise(generator, (1, count)))
                 action = (
                     distribution.sample(inputs, noise) if explore else distribution.mode(inputs)
@@ -147,6 +148,7 @@ def _play(
             batch = playing.step(pack.action_codec.decode(action.numpy()))
             if batch.error:
                 raise batch.error[0]
+            mind.after(action.numpy(), batch)
             running += batch.reward[0]
             length += batch.valid[0]
             for env in np.nonzero(batch.terminated[0] | batch.truncated[0])[0].tolist():
@@ -158,8 +160,7 @@ def _environments(pack: AlgorithmPack, config: Config, count: int) -> PackEnvs:
     if not config["evaluation_config"]:
         return pack.make_envs(count)
     found = evaluation_environment(config)
-    mode = pack.shared.get("gym_env_vectorize_mode", "auto")
-    return envs.make(found["env"], found["env_config"], count, vectorize_mode=mode)
+    return envs.of({**pack.shared, "env": found["env"], "env_config": found["env_config"]}, count)
 
 
 def _weight_noise(pack: AlgorithmPack, generator: np.random.Generator) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from algorithms.core import envs, nets
 from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
 from algorithms.core.member import derived_seed
+from algorithms.core.memory import Extras
 from algorithms.core.preprocessors import custom_preprocessor
 from algorithms.core.sampler import Sampler
 from algorithms.core.stack import Layout
@@ -49,12 +50,14 @@ class Ground(Pack):
         )
         self.distribution = distribution_for(action_space, model)
         self.filter = self.shared["observation_filter"] == "MeanStdFilter"
+        self.extras = Extras(model, self.distribution)
         self.clip_rewards = envs.clips_rewards(self.shared)
         self.inputs = nets.Inputs.of(
             self.obs_codec.features,
             action_space,
             self.distribution,
             mask_key=self.shared.get("action_mask_key", nets.MASK_KEY),
+            extras=self.extras.size,
             scaled=not self.filter,
         )
         self.sampler = Sampler(

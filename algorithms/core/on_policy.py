@@ -6,6 +6,7 @@ side. What an algorithm adds is its `loss` for one agent.
 
 from __future__ import annotations
 
+import functools
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,14 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.core.envs import StepBatch
 from algorithms.core.iteration import Reports
 from algorithms.core.member import Member
+from algorithms.core.memory import Carried, Mind, Recall, recurrent
+from algorithms.core.minibatches import minibatches
+from algorithms.core.nets import RecurrentActorCritic
 from algorithms.core.optim import AdamState
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.rollout import Rollout
 from algorithms.core.sampler import Act
 from algorithms.core.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
-from algorithms.core.targets import advantages_of, scale_rewards, values_of
+from algorithms.core.targets import advantages_of, explained_variance, scale_rewards, values_of
 from tunerl.trainable import Failure
 from tunerl.trial import Config, Metrics, ReplicaId
 
@@ -39,6 +44,7 @@ class OnPolicyPack(AlgorithmPack):
         self.horizon = max(1, self.shared["train_batch_size"] // self.num_envs)
         self.samples = self.horizon * self.num_envs
         self.minibatch = min(self.shared["minibatch_size"] or self.samples, self.samples)
+        self.units = self.samples  # what a minibatch is drawn from: samples, or sequences of them
         self.policy = LiftedForward(self.layout, self._half("policy", 0))
         self.value = LiftedForward(self.layout, self._half("value", 1))
         self.update = LiftedUpdate(
@@ -48,8 +54,37 @@ class OnPolicyPack(AlgorithmPack):
             bool(self.shared["torch_compile_learner"]),
             clip_by=self.shared["grad_clip_by"],
         )
+        self.recall = self._recurrent() if recurrent(self.shared["model"]) else None
         self.failures: dict[ReplicaId, Failure] = {}
         self.sampler.watchers.append(self.traces.watch)
+
+    def _recurrent(self) -> Recall:
+        """What members of recurrent networks carry; they learn from whole sequences."""
+        self.network_step = LiftedForward(self.layout, caller(self.network, "step"))
+        outputs = self.distribution.num_inputs
+        size, length = self._state_size(), self.shared["model"]["max_seq_len"]
+        found = Recall(self.extras, size, self.num_envs, outputs, self.horizon, length)
+        self.sampler.memory = found
+        self.sampler.watchers.append(self._remember)
+        self.units = found.sequences * self.num_envs
+        self.minibatch = max(1, self.minibatch // found.length)
+        return found
+
+    def _state_size(self) -> int:
+        assert isinstance(self.network, RecurrentActorCritic)
+        size: int = self.network.state_size
+        return size
+
+    def _remember(self, t: int, rollout: Rollout, batch: StepBatch) -> None:
+        assert self.recall is not None
+        self.recall.after(t, rollout, batch, self.network_step.bind(self.flat))
+
+    def mind(self, num_envs: int) -> Mind:
+        if self.recall is None:
+            return super().mind(num_envs)
+        carried = Carried(self.extras, self._state_size(), num_envs)
+        carried.add()
+        return Mind(self.network_step, carried, self.distribution.num_inputs)
 
     def _half(self, name: str, index: int) -> Callable[..., Tensor]:
         """The network's method `policy` or `value`; without it, that part of its forward.
@@ -93,13 +128,20 @@ class OnPolicyPack(AlgorithmPack):
     def _collect(self) -> Rollout:
         noise = self.sampler.noise([member.generator for member in self.members], self.horizon)
         self.traces.begin()
+        if self.recall is not None:
+            self.recall.begin()
         rollout = self.sampler.collect(self._acting, noise, self._lost)
         self.failures |= self.traces.end()
         return rollout
 
     def _acting(self) -> Act:
         """How the members act with their present parameters."""
-        policy, sample = self.policy.bind(self.flat), self.distribution.sample
+        sample = self.distribution.sample
+        if self.recall is not None:
+            remembering = functools.partial(self.recall.act, self.network_step.bind(self.flat))
+            policy: Callable[[Tensor], Tensor] = remembering
+        else:
+            policy = self.policy.bind(self.flat)
 
         def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             inputs = policy(obs)
@@ -121,7 +163,10 @@ class OnPolicyPack(AlgorithmPack):
         rollout.rewards[:] = np.sign(raw) if self.clip_rewards else raw
         if self.shared["normalize_rewards"]:
             self.discounted = scale_rewards(rollout, self.return_stats, self.discounted, gamma)
-        values, following = values_of(lambda obs: self.value(self.flat, obs), rollout)
+        if self.recall is not None:
+            values, following = self.recall.values(self.network_step.bind(self.flat), rollout)
+        else:
+            values, following = values_of(lambda obs: self.value(self.flat, obs), rollout)
         lambda_ = np.where(use_gae, lambda_, np.float32(1.0))
         advantages = advantages_of(rollout, values, following, gamma, lambda_)
         flat = {
@@ -134,11 +179,14 @@ class OnPolicyPack(AlgorithmPack):
         }
         if self.shared["gym_env_vectorize_mode"] == "envpool":
             flat["weights"] = rollout.valid.astype(np.float32)
-        rows = len(self.members)
-        fields = {
-            name: torch.from_numpy(np.ascontiguousarray(x)).view(rows, self.samples, *x.shape[3:])
-            for name, x in flat.items()
-        }
+        if self.recall is not None:
+            fields = self.recall.fields(flat, rollout.valid)
+        else:
+            lead = (len(self.members), self.samples)
+            fields = {
+                name: torch.from_numpy(np.ascontiguousarray(x)).view(*lead, *x.shape[3:])
+                for name, x in flat.items()
+            }
         with torch.inference_mode():
             fields["logp"] = self.distribution.logp(fields["dist_inputs"], fields["actions"])
         return fields
@@ -178,7 +226,7 @@ class OnPolicyPack(AlgorithmPack):
                 active = [row for row in active if row not in kl or not self._too_far(row, kl[row])]
             if not active:
                 break
-        explained = self._explained(fields)
+        explained = explained_variance(fields)
         averages = (sums / counts.clamp(min=1)).tolist()
         return [
             dict(zip(names, mean, strict=True)) | {"vf_explained_var": explained[row]}
@@ -191,7 +239,8 @@ class OnPolicyPack(AlgorithmPack):
 
     def _epoch(self, chunk: list[int], size: int, fields: Batch, vectors: Batch) -> Tensor:
         """One pass of some members over their samples, in `size` rows; mean statistics."""
-        index = self._minibatches(chunk, size)
+        members = [self.members[row] for row in chunk]
+        index = minibatches(members, chunk, size, self.units, self.minibatch)
         rows = torch.tensor(chunk + [chunk[-1]] * (size - len(chunk)))
         flat = self.flat[rows]
         adam = AdamState(*(part[rows] for part in self.adam))
@@ -214,30 +263,6 @@ class OnPolicyPack(AlgorithmPack):
         for row in chunk:
             self.members[row].updates += len(index)
         return total / len(index)
-
-    def _minibatches(self, chunk: list[int], size: int) -> Tensor:
-        """Where the samples of each minibatch lie in the flattened fields: `[M, size, B]`.
-
-        A fresh permutation per member and epoch; what is left over after the last full minibatch
-        waits for the next epoch's permutation.
-        """
-        number = self.samples // self.minibatch
-        used = number * self.minibatch
-        orders = []
-        for row in chunk:
-            member = self.members[row]
-            order = np.arange(self.samples)
-            if member.config["shuffle_batch_per_epoch"]:
-                order = member.generator.permutation(self.samples)
-            orders.append(order[:used] + row * self.samples)
-        orders += [orders[-1]] * (size - len(chunk))
-        index = np.stack(orders).reshape(size, number, self.minibatch)
-        return torch.from_numpy(np.ascontiguousarray(index.transpose(1, 0, 2)))
-
-    def _explained(self, fields: Batch) -> list[float]:
-        """1 - Var[targets - values] / Var[targets] per member."""
-        residual = (fields["targets"] - fields["values"]).var(1)
-        return (1 - residual / fields["targets"].var(1).clamp(min=1e-8)).tolist()
 
     # -- reporting ----------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from algorithms.core.distributions import Distribution
 from algorithms.core.ground import Ground
 from algorithms.core.iteration import Reports, advance
 from algorithms.core.member import Episodes, Member, derived_seed
+from algorithms.core.memory import Mind
 from algorithms.core.optim import AdamState
 from algorithms.core.running import RunningStats
 from algorithms.core.stack import LiftedForward
@@ -71,6 +72,10 @@ class AlgorithmPack(Ground):
         from algorithms.core.hooks import Hooks  # they know episodes, which know packs
 
         return Hooks(self, callbacks)
+
+    def mind(self, num_envs: int) -> Mind:
+        """What says what a member would do, in so many environments apart from its training."""
+        return Mind(self.policy)
 
     # -- membership ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from algorithms.core.distributions import Distribution
 from algorithms.core.envs import ActionCodec, EnvState, ObservationCodec, PackEnvs, StepBatch
+from algorithms.core.memory import Carried
 from algorithms.core.rollout import Rollout
 from algorithms.core.running import RunningStats
 
@@ -47,6 +48,7 @@ class Sampler:
         self.obs_stats = RunningStats(obs_codec.D, keep)
         self.gathered: RunningStats | None = None  # of the samples seen since it was put here
         self.watchers: list[Watch] = []
+        self.memory: Carried | None = None  # of recurrent members
         self._rollout: Rollout | None = None
         self._noise: Array = np.zeros(0, np.float32)
 
@@ -55,20 +57,29 @@ class Sampler:
     def add(self, seed: int, state: EnvState | None = None) -> None:
         """Append a member, its environments fresh or as `state` has them. Raises what they raise;
         there is no row then."""
-        self.envs.add(seed, state)
+        if state is not None:
+            own = {n: a for n, a in state[0].items() if not n.startswith("memory/")}
+            self.envs.add(seed, (own, state[1]))
+        else:
+            self.envs.add(seed)
+        if self.memory is not None:
+            self.memory.add(None if state is None else state[0])
         self.obs_stats.add()
 
     def remove(self, row: int) -> None:
         """Drop a member, also in the middle of a rollout; the rows after it move up."""
         self.envs.remove(row)
+        if self.memory is not None:
+            self.memory.remove(row)
         self.obs_stats.remove(row)
         if self._rollout is not None:
             self._rollout.drop(row)
             self._noise = np.delete(self._noise, row, 1)
 
     def read(self, row: int) -> EnvState:
-        """The full state of a member's environments."""
-        return self.envs.read(row)
+        """The full state of a member's environments, and what it carries from step to step."""
+        arrays, values = self.envs.read(row)
+        return {**arrays, **(self.memory.read(row) if self.memory else {})}, values
 
     def close(self) -> None:
         self.envs.close()

@@ -95,3 +95,21 @@ def advantages_of(
         lambda_[:, None],
     )
     return np.moveaxis(found, 0, 1)
+
+
+def explained_variance(fields: dict[str, Tensor]) -> list[float]:
+    """1 - Var[targets - values] / Var[targets] per member, over the samples that count."""
+    weights = fields.get("weights")
+    targets, values = (fields[name].flatten(1) for name in ("targets", "values"))
+    if weights is None:
+        residual, whole = (targets - values).var(1), targets.var(1)
+    else:
+        residual, whole = (_variance(x, weights.flatten(1)) for x in (targets - values, targets))
+    found: list[float] = (1 - residual / whole.clamp(min=1e-8)).tolist()
+    return found
+
+
+def _variance(x: Tensor, weights: Tensor) -> Tensor:
+    total = weights.sum(1, keepdim=True).clamp(min=1.0)
+    mean = (x * weights).sum(1, keepdim=True) / total
+    return ((x - mean) ** 2 * weights).sum(1) / total[:, 0]

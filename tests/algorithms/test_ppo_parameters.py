@@ -29,6 +29,7 @@ def measured(episode: Any, **kwargs: Any) -> None:
 PENDULUM = {"env": "Pendulum-v1"}
 PICTURE = {"env": "probe/picture", "conv_filters": [[3, 3, 1]]}
 KL = {"use_kl_loss": True, "lr": 1e-2}
+LSTM = {"use_lstm": True, "lstm_cell_size": 4}
 EVALUATED = {"evaluation_interval": 1, "evaluation_duration": 2}
 # field -> (another value, the base in which it matters)
 EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -85,16 +86,14 @@ MODEL_EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "conv_activation": ("tanh", PICTURE),
     "custom_action_dist": ("Beta", PENDULUM),
     "custom_preprocessor": ("tests-double", {}),
+    "use_lstm": (True, {}),
+    "use_gru": (True, {}),
+    "lstm_cell_size": (5, LSTM),
+    "max_seq_len": (4, LSTM),
+    "lstm_use_prev_action": (True, LSTM),
+    "lstm_use_prev_reward": (True, PENDULUM | LSTM),
     "custom_model": ("tests-linear", {}),
     "custom_model_config": ({"gain": 2.0}, {"custom_model": "tests-linear"}),
-}
-RECURRENT = {
-    "use_lstm",
-    "use_gru",
-    "lstm_cell_size",
-    "max_seq_len",
-    "lstm_use_prev_action",
-    "lstm_use_prev_reward",
 }
 OUTPUT = {"output", "output_write_method", "output_max_rows_per_file", "output_max_file_size"}
 EXECUTION = {
@@ -158,7 +157,7 @@ def test_each_model_setting_has_an_effect() -> None:
 
     register_model("tests-linear", linear)
     register_preprocessor("tests-double", Double)
-    assert set(MODEL_EFFECTS) | RECURRENT == set(MODEL_DEFAULTS)
+    assert set(MODEL_EFFECTS) == set(MODEL_DEFAULTS)
     for name, (value, base) in MODEL_EFFECTS.items():
         more = {key: item for key, item in base.items() if key in MODEL_DEFAULTS}
         env = {key: item for key, item in base.items() if key not in MODEL_DEFAULTS}

@@ -208,6 +208,7 @@ _TURNS = {
     "model": {"fcnet_hiddens": [8]},
     "max_pack_size": 4,
 }
+_LSTM = {"fcnet_hiddens": [8], "use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 8}
 
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
@@ -216,6 +217,7 @@ CASES = [
     Case("crowd", CrowdSpec(), _WALK, {"size": 3.0, "start": 2}, {"start": 0.5}),
     Case("function", walk, {"size": 1.0}, {"size": 3.0}),
     Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("ppo-lstm", "PPO", _PPO | {"model": _LSTM}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("a2c", "A2C", _TURNS, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
