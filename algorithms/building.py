@@ -10,6 +10,7 @@ from algorithms import callbacks, saved
 from algorithms.config import AlgorithmConfig
 from algorithms.core.names import recalled
 from algorithms.core.spec import AlgorithmSpec
+from algorithms.offline.dataset import data_may_be_gone
 from tunerl import registry
 from tunerl.errors import CheckpointError, InvalidConfig, NotFound
 
@@ -53,14 +54,16 @@ def of_checkpoint(cls: type[Algorithm], checkpoint: Any, replica: int | None, co
             "(config={'callbacks': ...} gives it others)", settings.pop("callbacks"), checkpoint
         )  # fmt: skip
     try:
-        algorithm = found(settings)
+        with data_may_be_gone():
+            algorithm = found(settings)
     except InvalidConfig as error:
         raise CheckpointError(
             f"the configuration of {checkpoint} cannot be used ({error}); register what it "
             "names, or give other settings: config={...}"
         ) from error
     try:
-        algorithm.set_state({**meta, "state": state})
+        with data_may_be_gone():
+            algorithm.set_state({**meta, "state": state})
     except BaseException:
         algorithm.stop()
         raise

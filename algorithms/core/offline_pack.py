@@ -80,7 +80,7 @@ class OfflinePack(AlgorithmPack):
 
     def _enter(self, id: ReplicaId, config: Config, seed: int, state: State | None) -> None:
         super()._enter(id, config, seed, state)
-        if state is None and self.filter:
+        if state is None and self.filter and len(self.data):
             self.obs_stats.write(len(self.members) - 1, self._moments())
 
     def _moments(self) -> Any:
@@ -132,6 +132,9 @@ class OfflinePack(AlgorithmPack):
         """So many updates of each of the members in `rows`; the mean of each statistic, by row."""
 
     def iterate(self) -> Reports:
+        if not len(self.data):
+            self.data = dataset_of(self.shared, self.needed)  # or says why there are none
+            self.columns = self._columns()
         started = time.perf_counter()
         self.failures = {}
         statistics: dict[int, Statistics] = {}

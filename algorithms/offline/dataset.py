@@ -5,7 +5,9 @@ Invariant: a dataset is never changed once loaded, so those who ask for the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from gymnasium import Space
 from numpy.typing import NDArray
 
+from algorithms.core.envs.members import array_of
 from algorithms.offline import files, json_lines, minari_data, parquet
 from algorithms.offline.checks import check_part, spaces_of
 from algorithms.offline.columns import completed, require
@@ -53,6 +56,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.rewards)
 
+    @classmethod
+    def empty(cls, observation_space: Space[Any], action_space: Space[Any]) -> Dataset:
+        """No transition at all."""
+        shape, dtype = array_of(observation_space)
+        obs, flags = np.zeros((0, *shape), dtype), np.zeros(0, np.bool_)
+        actions = np.zeros((0, *(action_space.shape or ())), action_space.dtype)
+        rewards, ids = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        return cls(obs, actions, rewards, flags, flags, obs, ids, observation_space, action_space)
+
     @property
     def last(self) -> NDArray[np.bool_]:
         """``[N]``: whether a row is the last of its episode."""
@@ -81,8 +93,37 @@ def load(
     `input_`: a path, a glob, a directory, a URL that fsspec knows, ``minari://<dataset id>``, or a
     list of them. Without spaces they are those that the files name, or are guessed. `needed`:
     columns without which nothing can be learned. Files that did not change are read once.
-    Raises `InvalidInput`, with file and row where they are known.
+    Raises `InvalidInput`, with file and row where they are known; within `data_may_be_gone` data
+    that cannot be read are empty, if both spaces are given.
     """
+    try:
+        return _cached(input_, observation_space, action_space, needed, method)
+    except InvalidInput:
+        if not _may_be_gone.get() or observation_space is None or action_space is None:
+            raise
+        return Dataset.empty(observation_space, action_space)
+
+
+_may_be_gone: ContextVar[bool] = ContextVar("data may be gone", default=False)
+
+
+@contextlib.contextmanager
+def data_may_be_gone() -> Iterator[None]:
+    """Within it agents whose data are gone can be made, to act and not to learn."""
+    token = _may_be_gone.set(True)
+    try:
+        yield
+    finally:
+        _may_be_gone.reset(token)
+
+
+def _cached(
+    input_: Any,
+    observation_space: Space[Any] | None,
+    action_space: Space[Any] | None,
+    needed: Sequence[str],
+    method: str,
+) -> Dataset:
     found = files.find(files.places(input_), method)
     signed = tuple(files.signature(path) for path, _ in found)
     told = (repr(observation_space), repr(action_space))

@@ -222,3 +222,25 @@ def test_what_rllib_packs_is_refused_with_the_way_out(ray_root: Path) -> None:
     path.write_text('{"type": "SampleBatch", "obs": "BCJNGGhAgAAAA==", "actions": [0, 1]}\n')
     with pytest.raises(InvalidConfig, match=r"packed.json, line 1: .*output_compress_columns=\[\]"):
         BCConfig().offline_data(input_=str(path)).build()
+
+
+def test_an_agent_whose_data_are_gone_acts_and_says_why_it_cannot_learn(tmp_path: Path) -> None:
+    from algorithms import Algorithm
+    from algorithms.bc import BCConfig
+
+    path = tmp_path / "data.parquet"
+    path.write_bytes(Path(offline.random_cartpole()).read_bytes())
+    config = BCConfig().environment("CartPole-v1").offline_data(input_=path)
+    config.training(train_batch_size=8, model={"fcnet_hiddens": [8]})
+    config.env_runners(observation_filter="MeanStdFilter")
+    with config.build() as algo:
+        action = algo.compute_single_action(np.ones(4, np.float32))
+        checkpoint = algo.save(tmp_path / "checkpoint")
+    path.unlink()
+    with Algorithm.from_checkpoint(checkpoint) as algo:
+        assert algo.compute_single_action(np.ones(4, np.float32)) == action
+        assert algo.evaluate(duration=1)["env_runners"]["num_episodes"] == 1
+        with pytest.raises(InvalidConfig, match=r"data.parquet: there is no such file"):
+            algo.train()
+    with pytest.raises(InvalidConfig, match=r"data.parquet: there is no such file"):
+        config.copy().build()
