@@ -10,6 +10,7 @@ from tunerl.control.controller import Controller
 from tunerl.runtime.base import Runtime
 from tunerl.store import Store
 from tunerl.store.records import Experiment, Lease
+from tunerl.warming import warm
 
 
 def runtime_of(settings: Settings) -> Runtime:
@@ -27,13 +28,16 @@ def controller_of(
     Raises `InvalidSpec`, `NotFound` for what this process does not know.
     """
     spec = specs.from_json(experiment.spec)
+    trainable, parts = registry.trainable(spec.trainable), specs.build(spec)
+    if settings.runtime == "ray":
+        warm(trainable, spec, parts)
     return Controller(
         store=store,
         lease=lease,
         spec=spec,
-        trainable=registry.trainable(spec.trainable),
+        trainable=trainable,
         runtime=runtime,
         root=f"{(spec.storage or settings.checkpoints).rstrip('/')}/{experiment.id}",
-        parts=specs.build(spec),
+        parts=parts,
         lease_seconds=settings.lease_seconds,
     )

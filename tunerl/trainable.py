@@ -147,10 +147,17 @@ class TrainableSpec(ABC):
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
         """Decide execution-only settings that were left open, from the size of the experiment.
 
-        `config` is resolved; `replicas` the number of agents in the experiment, `stop` its rules.
-        A function of its arguments alone, so that a resumed experiment runs as it began.
+        `config` is resolved; `replicas` the number of agents in the experiment that are probably of
+        its kind, `stop` the experiment's rules. A function of its arguments alone, so that a
+        resumed experiment runs as it began.
         """
         return config
+
+    def warm(self, config: Config, *, replicas: int) -> None:  # noqa: B027
+        """Begin, in the background, what the first pack will wait for (compiling, say).
+
+        `config` is planned; `replicas` as for `plan`. Returns at once. It is only about time.
+        """
 
     @abstractmethod
     def pack_key(self, config: Config) -> str:

@@ -31,6 +31,7 @@ from tunerl.searchers.base import Searcher
 from tunerl.spec import Custom, ExperimentSpec
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import ExperimentStatus
+from tunerl.warming import warm
 
 if TYPE_CHECKING:
     from tunerl.store import Store
@@ -143,12 +144,15 @@ class Tuner:
         appears, `InvalidSpec` for resources nobody has.
         """
         store = open_store(self._run_config.store)
+        parts = specs.build(self._spec, self._custom)
         if self._id is None:
             made = store.create_experiment(self._spec.to_json(), self._spec.name, claimable=False)
             self._id = made.id
         owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         lease = store.acquire(self._id, owner, LEASE_S)
         given = self._run_config.runtime
+        if given == "ray":
+            warm(self._trainable, self._spec, parts)
         runtime = create_runtime(given) if isinstance(given, str) else given
         try:
             if self._resume is not None:
@@ -160,7 +164,7 @@ class Tuner:
                 trainable=self._trainable,
                 runtime=runtime,
                 root=f"{self._spec.storage.rstrip('/')}/{self._id}",
-                parts=specs.build(self._spec, self._custom),
+                parts=parts,
                 progress=progress_for(self._run_config.verbose),
             )
             with interruptible(controller):

@@ -38,6 +38,7 @@ class OnPolicyPack(AlgorithmPack):
 
     statistics: tuple[str, ...]
     vectors: tuple[str, ...]
+    warms = True  # one small step compiles what all later ones use
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)

@@ -25,6 +25,7 @@ from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from algorithms.core.bundling import bundled
 from algorithms.core.optim import Adam, AdamState, Optimiser, clip
 from algorithms.core.shortcuts import COMPILED, TRACED
 
@@ -42,7 +43,13 @@ RESHAPES = {
 }
 # A tanh by way of one exponential costs a third of the library's and is as good to 1e-7;
 # the instruction set is read from the processor, compiling probes for it takes seconds.
-INDUCTOR_OPTIONS = {"cpp.threads": 1, "cpp.use_decompose_tanh": True, "cpp.vec_isa_ok": True}
+# Precompiled headers pay for many files; here a graph is one (see `bundling`).
+INDUCTOR_OPTIONS = {
+    "cpp.threads": 1,
+    "cpp.use_decompose_tanh": True,
+    "cpp.vec_isa_ok": True,
+    "cpp_cache_precompile_headers": False,
+}
 
 
 class Layout:
@@ -286,7 +293,7 @@ def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable
 
     graph = traced(function, args, COMPILED)
     try:
-        with _one_at_a_time(graph, args), torch.no_grad():
+        with _one_at_a_time(graph, args), torch.no_grad(), bundled():
             fast: Callable[..., Any] = inductor_compile(
                 graph, list(args), options=dict(INDUCTOR_OPTIONS)
             )

@@ -10,11 +10,12 @@ from tunerl.control.fleet import Fleet
 from tunerl.control.ledger import Ledger, Run, replica_seeds
 from tunerl.control.recorder import Recorder
 from tunerl.errors import InvalidConfig, InvalidSpec, Problem
+from tunerl.kinds import Kinds
 from tunerl.searchers.base import Wait
 from tunerl.searchers.random import BasicVariantGenerator
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Status
+from tunerl.trial import Config, Status
 
 MAX_REFUSED = 100  # invalid configurations from the beginning on, until the space is to blame
 
@@ -33,6 +34,7 @@ class Proposer:
     ) -> None:
         self._spec, self._trainable, self._parts = spec, trainable, parts
         self._ledger, self._fleet, self._recorder = ledger, fleet, recorder
+        self._kinds: Kinds | None = None
         self.exhausted = False
 
     def fill(self) -> bool:
@@ -91,11 +93,7 @@ class Proposer:
     def prepare(self, run: Run) -> None:
         """Find out what a trial needs; one whose configuration is refused ends at once."""
         try:
-            run.resolved = self._trainable.plan(
-                self._trainable.resolve(dict(run.config)),
-                replicas=max(1, self._parts.searcher.total or 0) * self._spec.num_seeds,
-                stop=self._spec.stop,
-            )
+            run.resolved = self._planned(self._trainable.resolve(dict(run.config)))
             run.key = self._trainable.pack_key(run.resolved)
             run.capacity = self._trainable.capacity(run.resolved)
             run.resources = dict(self._trainable.resources(run.resolved))
@@ -107,3 +105,10 @@ class Proposer:
                 Problem("trainable", f"{self._trainable.name!r} has packs of {run.capacity}")
             )
         self._fleet.check(run)
+
+    def _planned(self, config: Config) -> Config:
+        if type(self._trainable).plan is TrainableSpec.plan:
+            return config
+        self._kinds = self._kinds or Kinds(self._trainable, self._spec, self._parts)
+        replicas = self._kinds.replicas(config)
+        return self._trainable.plan(config, replicas=replicas, stop=self._spec.stop)
