@@ -24,12 +24,15 @@ from tunerl.trial import ReplicaId
 if TYPE_CHECKING:
     from algorithms.core.envs import PackEnvs
     from algorithms.core.pack import AlgorithmPack
+    from algorithms.sampling.of_agent import Runners
 
 
 class Agent:
     """What `Algorithm` stands on; see there."""
 
     spec: ClassVar[AlgorithmSpec]
+    in_sweep = False  # then a worker runs it, and it has none of its own
+    runners: Runners | None = None
 
     def __init__(
         self,
@@ -102,9 +105,16 @@ class Agent:
         """Why it cannot go on, if it failed."""
         return self._failed
 
+    @property
+    def pack(self) -> AlgorithmPack:
+        """The pack of one that it is. Raises `Conflict` where it cannot go on."""
+        return self._member()
+
     def stop(self) -> None:
-        """Close the environments. Twice is no error."""
+        """Close the environments, end its actors. Twice is no error."""
         self._own()
+        if self.runners is not None:
+            self.runners.stop()
         if self._pack is not None:
             self._pack.close()
             self._pack = None

@@ -6,7 +6,7 @@ Invariant: asking it for anything changes none of its training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from algorithms import building, lone, saved
 from algorithms.agent import Agent
@@ -17,6 +17,11 @@ from algorithms.results import ResultDict
 from tunerl.errors import InvalidInput, TrainableError
 from tunerl.hyperparameters import resolve_fields
 from tunerl.trainable import Failure
+
+if TYPE_CHECKING:
+    from algorithms.sampling.group import EnvRunnerGroup
+    from algorithms.sampling.of_agent import Runners
+    from algorithms.sampling.runner import EnvRunner
 
 
 class Algorithm(Agent):
@@ -59,11 +64,36 @@ class Algorithm(Agent):
 
     def training_step(self) -> ResultDict:
         """What one iteration does; its metrics, nested or flat. A subclass may say it anew."""
-        report = self._member().step()[self._id]
+        pack = self._member()
+        if self.config.get("num_env_runners"):
+            self._runners.begin()
+        report = pack.step()[self._id]
         if isinstance(report, Failure):
             self._failed = report
             raise TrainableError(f"{self.name} failed: {report.error}\n{report.traceback}")
-        return ResultDict.nested(report)
+        more = self.runners.metrics() if self.runners is not None else {}
+        return ResultDict.nested(report | more)
+
+    @property
+    def _runners(self) -> Runners:
+        if self.runners is None:
+            from algorithms.sampling.of_agent import Runners
+
+            self.runners = Runners(self)
+        return self.runners
+
+    @property
+    def env_runner_group(self) -> EnvRunnerGroup:
+        """Its environment runners, with its weights: a local one, and those in actors."""
+        return self._runners.group
+
+    workers = env_runner_group
+
+    @property
+    def env_runner(self) -> EnvRunner:
+        """The local environment runner, with environments of its own."""
+        found: EnvRunner = self._runners.group.local_env_runner
+        return found
 
     def evaluate(
         self,

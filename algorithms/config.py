@@ -265,9 +265,9 @@ class AlgorithmConfig:
             return {}
         if name not in self:
             raise InvalidConfig(Problem(name, self._unknown(name)))
-        home = next((m for m, fields in METHODS.items() if name in fields), "training")
-        if method is not None and method != home:
-            raise InvalidConfig(Problem(name, f"is a setting of .{home}(), not of .{method}()"))
+        homes = [m for m, fields in METHODS.items() if name in fields] or ["training"]
+        if method is not None and method not in homes:
+            raise InvalidConfig(Problem(name, f"is a setting of .{homes[-1]}(), not of .{method}()"))
         if name == "model" and isinstance(value, Mapping) and not is_domain(value):
             return {"model": self._model(value)}
         if name == "callbacks":

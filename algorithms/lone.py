@@ -33,6 +33,7 @@ class LonePack(Pack):
         if self._algorithm is not None:
             raise ValueError(f"the pack is full (1 member); {id} cannot join")
         algorithm = self._kind(config, seed=seed)
+        algorithm.in_sweep = True
         try:
             if state is not None:
                 algorithm.take(state)

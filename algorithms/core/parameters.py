@@ -76,7 +76,10 @@ class CommonParameters(AgentParameters):
     """What an agent has that learns from its own steps."""
 
     num_env_runners: int = fixed(
-        0, "multiplies the sub-environments of one agent (0 counts as 1)", low=0
+        0,
+        "multiplies the sub-environments of one agent (0 counts as 1); a lone agent's are then "
+        "stepped in so many Ray actors",
+        low=0,
     )
     num_envs_per_env_runner: int = fixed(8, "sub-environments of one agent", low=1)
     gym_env_vectorize_mode: str = fixed(
@@ -90,6 +93,18 @@ class CommonParameters(AgentParameters):
         exclusive_low=True,
         optional=True,
     )
+    num_cpus_per_env_runner: float = vector(1.0, "what each such actor reserves", low=0.0)
+    sample_timeout_s: float | None = vector(
+        60.0,
+        "how long such an actor may take for its part of a rollout; None: for ever",
+        low=0.0,
+        exclusive_low=True,
+        optional=True,
+    )
+    restart_failed_env_runners: bool = vector(
+        True, "make an actor anew that died or took too long; False: the agent fails"
+    )
+    max_num_env_runner_restarts: int = vector(1000, "how often, all in all", low=0)
     framestack: int = fixed(1, "so many of the last observations (a Box) are one", low=1)
     is_atari: bool | None = fixed(
         None,

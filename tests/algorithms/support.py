@@ -29,6 +29,15 @@ TINY: dict[str, Any] = {
 }
 
 
+RUNNERS = {
+    "num_cpus_per_env_runner",
+    "sample_timeout_s",
+    "restart_failed_env_runners",
+    "max_num_env_runner_restarts",
+}
+"""Settings of a lone agent's actors; see tests/sampling."""
+
+
 def tiny(**changes: Any) -> dict[str, Any]:
     """A configuration whose iterations take milliseconds."""
     return {**TINY, **changes}

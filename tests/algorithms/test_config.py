@@ -65,6 +65,7 @@ def test_methods_chain_and_to_dict_holds_what_was_set() -> None:
         "evaluation_interval": 5,
         "evaluation_explore": True,
         "seed": 7,
+        "restart_failed_env_runners": False,
     }
     assert type(config.lr) is float
 
@@ -82,6 +83,7 @@ def test_older_names_mean_the_new_ones() -> None:
         "env": "CartPole-v1",
         "num_env_runners": 1,
         "num_envs_per_env_runner": 4,
+        "num_cpus_per_env_runner": 1.0,
         "num_epochs": 3,
         "minibatch_size": 16,
         "train_batch_size": 128,
@@ -149,7 +151,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         ("learners", {"num_gpus_per_learner": 1}, "runs on the CPU"),
         ("environment", {"render_env": True}, "render an environment of your own"),
         ("training", {"lr_schedule": [[0, 0.1]]}, "give the schedule itself"),
-        ("fault_tolerance", {"restart_failed_env_runners": True}, "max_failures"),
+        ("fault_tolerance", {"ignore_env_runner_failures": True}, "max_failures"),
         ("api_stack", {"enable_rl_module_and_learner": False}, "one API"),
         ("debugging", {"log_level": "VERBOSE"}, "log_level"),
     ],

@@ -12,7 +12,7 @@ import torch
 from algorithms.core.on_policy import OnPolicyPack
 from algorithms.core.preprocessors import NoPreprocessor, register_preprocessor
 from algorithms.ppo import SPEC, PPOParameters
-from tests.algorithms.support import lone, open_pack, tiny
+from tests.algorithms.support import RUNNERS, lone, open_pack, tiny
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import hyperparameters
 from tunerl.trial import ReplicaId
@@ -98,6 +98,7 @@ MODEL_EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
 OUTPUT = {"output", "output_write_method", "output_max_rows_per_file", "output_max_file_size"}
 EXECUTION = {
     *OUTPUT,
+    *RUNNERS,
     "env_step_timeout_s",  # this and the next: in tests/envs
     "is_atari",
     "gym_env_vectorize_mode",

@@ -16,6 +16,8 @@ import torch
 from algorithms import PPO, PPOConfig
 from tunerl.space import grid_search
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 BATCH = 256
 
 
