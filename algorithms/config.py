@@ -267,7 +267,9 @@ class AlgorithmConfig:
             raise InvalidConfig(Problem(name, self._unknown(name)))
         homes = [m for m, fields in METHODS.items() if name in fields] or ["training"]
         if method is not None and method not in homes:
-            raise InvalidConfig(Problem(name, f"is a setting of .{homes[-1]}(), not of .{method}()"))
+            raise InvalidConfig(
+                Problem(name, f"is a setting of .{homes[-1]}(), not of .{method}()")
+            )
         if name == "model" and isinstance(value, Mapping) and not is_domain(value):
             return {"model": self._model(value)}
         if name == "callbacks":

@@ -27,7 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "normalize_rewards",
     ),
     "framework": ("torch_compile_learner",),
-    "resources": ("max_pack_size", "num_cpus_per_env_runner"),
+    "resources": ("max_pack_size",),
     "env_runners": (
         "num_env_runners",
         "num_envs_per_env_runner",
@@ -63,6 +63,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "api_stack": (),
 }
 """The fields that each method sets; `training` sets all the others."""
+
+ONCE = {"num_cpus_per_env_runner": "resources"}
+"""The methods that set a field in older generations."""
 
 OLDER = {
     "callbacks_class": "callbacks",
