@@ -24,7 +24,7 @@ from algorithms.core.actor_critic import (
     squared_error,
 )
 from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import TurnParameters
+from algorithms.core.turn_parameters import ActorCriticParameters
 from algorithms.core.turn_spec import TurnSpec
 from algorithms.core.turns import TurnPack
 from algorithms.core.vtrace import gae
@@ -32,7 +32,7 @@ from tunerl.trainable import fixed, vector
 
 
 @dataclass(frozen=True)
-class A2CParameters(TurnParameters):
+class A2CParameters(ActorCriticParameters):
     """What can be tuned. RLlib's names where it has one."""
 
     opt_type: str = fixed(

@@ -32,3 +32,18 @@ def gae(
         running = deltas[t] + carry[t] * running
         advantages[t] = running
     return advantages
+
+
+def rewards_to_go(
+    rewards: Floats, ends: NDArray[Any], gamma: NDArray[Any] | float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Discounted sums of the rewards from each step to its episode's end, `[T, ...]`, and whether
+    that end is known, i.e. lies within the T steps. `gamma` broadcasts against one step's shape."""
+    found, known = np.empty_like(rewards), np.empty(rewards.shape, np.bool_)
+    running, knows = np.zeros_like(rewards[0]), np.zeros(rewards.shape[1:], np.bool_)
+    for t in range(len(rewards) - 1, -1, -1):
+        ended = ends[t] > 0
+        running = rewards[t] + np.where(ended, np.float32(0), gamma * running)
+        knows = knows | ended
+        found[t], known[t] = running, knows
+    return found, known

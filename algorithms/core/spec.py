@@ -145,7 +145,7 @@ class AlgorithmSpec(TrainableSpec):
         steps = float(stop.get("num_env_steps_sampled_lifetime") or 0) or iteration * float(
             stop.get("training_iteration") or 0
         )
-        updates = steps * updates_per_step(config)
+        updates = steps * self.updates_per_step(config)
         call, row = SAVED_SECONDS
         rows = max(2, min(replicas, self.capacity(config)))
         pays = updates * (call + row * rows) > COMPILE_SECONDS
@@ -160,6 +160,10 @@ class AlgorithmSpec(TrainableSpec):
         ):
             rows = -(-replicas // (os.cpu_count() or 1))
             warming.begin(self.name, config, min(rows, self.capacity(config)))
+
+    def updates_per_step(self, config: Config) -> float:
+        """Updates of an agent for each environment step that it takes."""
+        return updates_per_step(config)
 
     def open(self, config: Config) -> Pack:
         if self.kind is not None:

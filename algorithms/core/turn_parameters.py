@@ -11,7 +11,7 @@ from tunerl.trainable import fixed, vector
 
 @dataclass(frozen=True)
 class TurnParameters(CommonParameters):
-    """Fragments, batches, the optimiser, and the coefficients of an actor-critic's loss."""
+    """Fragments, batches, the optimiser."""
 
     rollout_fragment_length: int = fixed(
         5, "steps of each sub-environment in a fragment (n-step returns end with it)", low=1
@@ -39,9 +39,6 @@ class TurnParameters(CommonParameters):
         optional=True, search={"choice": [0.3, 0.5, 1.0, 5.0]},
     )  # fmt: skip
     grad_clip_by: str = grad_clip_by()
-    vf_loss_coeff: float = vector(
-        0.5, "weight of the value loss", low=0.0, search={"uniform": [0.2, 1.0]}
-    )
     entropy_coeff: Value = vector(
         0.0, "weight of the entropy bonus", low=0.0, schedule=True,
         search={"loguniform": [1e-8, 0.1]},
@@ -49,7 +46,16 @@ class TurnParameters(CommonParameters):
 
 
 @dataclass(frozen=True)
-class LaggedParameters(TurnParameters):
+class ActorCriticParameters(TurnParameters):
+    """Of those that learn values too."""
+
+    vf_loss_coeff: float = vector(
+        0.5, "weight of the value loss", low=0.0, search={"uniform": [0.2, 1.0]}
+    )
+
+
+@dataclass(frozen=True)
+class LaggedParameters(ActorCriticParameters):
     """Of those whose acting weights and batches lag behind (`lagged.py`)."""
 
     rollout_fragment_length: int = fixed(

@@ -8,9 +8,12 @@ from typing import Any
 from algorithms.core.spec import AlgorithmSpec
 from tunerl.trial import Config
 
+SMALL, FEW = 128, 16
+"""Updates on fewer samples than `SMALL` gain nothing by compiling at more rows than `FEW`."""
+
 
 def batch_steps(config: Config) -> int:
-    """Environment steps per update: whole fragments of every sub-environment."""
+    """Environment steps of a batch: whole fragments of every sub-environment."""
     envs = max(1, config["num_env_runners"]) * config["num_envs_per_env_runner"]
     fragment: int = envs * config["rollout_fragment_length"]
     return fragment * max(1, -(-(config["train_batch_size"] or 1) // fragment))
@@ -20,13 +23,14 @@ class TurnSpec(AlgorithmSpec):
     """An algorithm whose pack is a `TurnPack`."""
 
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
-        """As `AlgorithmSpec.plan`, with what a batch is here."""
+        """As `AlgorithmSpec.plan`; but for many members with small updates it does not pay."""
+        if config["torch_compile_learner"] is None:
+            rows = min(replicas, self.capacity(config))
+            if rows > FEW and batch_steps(config) < SMALL:
+                return config | {"torch_compile_learner": False}
+        return super().plan(config, replicas=replicas, stop=stop)
+
+    def updates_per_step(self, config: Config) -> float:
         batch = batch_steps(config)
-        rounds = float(stop.get("training_iteration") or 0)
-        turns = -(-config["min_sample_timesteps_per_iteration"] // batch)
-        steps = stop.get("num_env_steps_sampled_lifetime") or rounds * turns * batch
-        sized = config | {"train_batch_size": batch}
-        found = super().plan(
-            sized, replicas=replicas, stop={"num_env_steps_sampled_lifetime": steps}
-        )
-        return config | {"torch_compile_learner": found["torch_compile_learner"]}
+        minibatch = min(config.get("minibatch_size") or batch, batch)
+        return float(config.get("num_epochs", 1) / minibatch)

@@ -24,6 +24,9 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "a2c": ("A2C", tiny(train_batch_size=32)),
     "a2c, multi-discrete": ("A2C", GRID | {"normalize_advantages": True}),
     "a2c, continuous": ("A2C", tiny(env="Pendulum-v1", microbatch_size=4, opt_type="rmsprop_tf")),
+    "a3c": ("A3C", tiny(num_env_runners=3, num_envs_per_env_runner=2, train_batch_size=40)),
+    "a3c, multi-discrete": ("A3C", GRID | {"num_env_runners": 2}),
+    "vpg": ("VPG", tiny(rollout_fragment_length=30)),
     "impala": ("IMPALA", tiny(broadcast_interval=2)),
     "impala, multi-discrete": ("IMPALA", GRID | {"minibatch_size": 10, "num_epochs": 2}),
     "appo": ("APPO", tiny(minibatch_size=8, use_kl_loss=True, tau=0.5)),
@@ -40,7 +43,7 @@ def neighbour(name: str, config: dict[str, Any], number: int) -> dict[str, Any]:
         "entropy_coeff": 0.01 * number,
         "grad_clip": None if number % 2 else 0.1,
     }
-    if name != "A2C":
+    if name in ("IMPALA", "APPO"):
         more |= {"num_epochs": 1 + number % 3, "broadcast_interval": 1 + number % 2}
     return config | more
 
@@ -106,9 +109,11 @@ def test_a_fault_in_the_middle_of_an_iteration_fails_its_own_replica_alone(
     config = tiny(
         env="probe/grid",
         env_config={**fault, "faulty": 0.3},
-        num_envs_per_env_runner=2,
+        num_env_runners=2,
+        num_envs_per_env_runner=1,
         train_batch_size=8 * fragments,
         grad_clip=None,
+        **({"normalize_returns": False} if name == "VPG" else {}),
     )
     alone = {}
     for seed in range(5):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from algorithms import a2c, appo, impala
+from algorithms import a2c, a3c, appo, impala, vpg
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.core.turns import TurnPack
 from tests.algorithms.support import timeless
 from tunerl.trainable import State
 from tunerl.trial import Metrics, ReplicaId
 
-SPECS: dict[str, AlgorithmSpec] = {"A2C": a2c.SPEC, "IMPALA": impala.SPEC, "APPO": appo.SPEC}
+SPECS: dict[str, AlgorithmSpec] = {
+    "A2C": a2c.SPEC,
+    "A3C": a3c.SPEC,
+    "IMPALA": impala.SPEC,
+    "APPO": appo.SPEC,
+    "VPG": vpg.SPEC,
+}
 TINY: dict[str, Any] = {
     "env": "CartPole-v1",
     "num_envs_per_env_runner": 4,

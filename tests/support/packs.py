@@ -220,6 +220,8 @@ CASES = [
     Case("ppo-lstm", "PPO", _PPO | {"model": _LSTM}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("a2c", "A2C", _TURNS, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("a3c", "A3C", _TURNS | {"num_env_runners": 2}, {"lr": 1e-2}, {"lr": -1.0}),
+    Case("vpg", "VPG", _TURNS | {"rollout_fragment_length": 64}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
     Case("appo", "APPO", _TURNS, {"lr": 1e-2, "tau": 0.5}, {"lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
