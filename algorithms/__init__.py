@@ -33,7 +33,19 @@ _HOMES = {
     "DefaultCallbacks": "algorithms.callbacks",
     "RLlibCallback": "algorithms.callbacks",
     "register_env": "tunerl.registry",
+    "ActionDistribution": "algorithms.core.custom_dists",
+    "Columns": "algorithms.rl_module",
+    "DefaultModelConfig": "algorithms.rl_module",
+    "ModelCatalog": "algorithms.models",
+    "Preprocessor": "algorithms.core.preprocessors",
+    "RLModule": "algorithms.rl_module",
+    "RLModuleSpec": "algorithms.rl_module",
+    "TorchModelV2": "algorithms.models",
+    "TorchRLModule": "algorithms.rl_module",
+    "ValueFunctionAPI": "algorithms.rl_module",
+    "register_action_dist": "algorithms.core.custom_dists",
     "register_model": "algorithms.core.nets",
+    "register_preprocessor": "algorithms.core.preprocessors",
 }
 
 

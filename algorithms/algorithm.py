@@ -124,15 +124,25 @@ class Algorithm(Agent):
     # -- acting ---------------------------------------------------------------------------------
 
     def compute_single_action(
-        self, observation: Any, *, explore: bool = False, full_fetch: bool = False
+        self,
+        observation: Any,
+        state: list[Any] | None = None,
+        *,
+        prev_action: Any = None,
+        prev_reward: Any = None,
+        explore: bool = False,
+        full_fetch: bool = False,
     ) -> Any:
         """The action for one observation, as the environment takes it: the likeliest one.
 
-        `explore`: a sampled one. `full_fetch`: ``(action, [], what the network said)``.
-        Raises `InvalidInput` for what is no observation.
+        `explore`: a sampled one. `full_fetch`: ``(action, state, what the network said)``; so too
+        where a recurrent `state` is given: ``get_policy().get_initial_state()`` at an episode's
+        beginning, then what came back. Raises `InvalidInput` for what is no observation.
         """
-        found = self.get_policy().compute_single_action(observation, explore=explore)
-        return found if full_fetch else found[0]
+        found = self.get_policy().compute_single_action(
+            observation, state, prev_action, prev_reward, explore=explore
+        )
+        return found if full_fetch or state is not None else found[0]
 
     def compute_actions(self, observations: Any, *, explore: bool = False) -> Any:
         """Actions for several observations: an array for a sequence or an array of them, a

@@ -124,14 +124,25 @@ class AlgorithmConfig:
         return self._set("checkpointing", settings)
 
     def rl_module(
-        self, *, model_config: Any = None, module_class: Any = None, **settings: Any
+        self,
+        *,
+        model_config: Any = None,
+        module_class: Any = None,
+        rl_module_spec: Any = None,
+        **settings: Any,
     ) -> Self:
         """`model_config`: settings of the network (a dict, or RLlib's DefaultModelConfig).
 
         `module_class`: a torch module ``(observation_size, num_outputs, **custom_model_config)``,
         or the name of one given to `register_model`; short for ``model={"custom_model": ...}``.
+        `rl_module_spec`: an `RLModuleSpec`, whose module is trained instead of TuneRL's.
         """
         model = model_settings(model_config)
+        if rl_module_spec is not None:
+            if not hasattr(rl_module_spec, "settings"):
+                what = f"got {rl_module_spec!r}; give an RLModuleSpec(module_class=...)"
+                raise InvalidConfig(Problem("rl_module_spec", what))
+            model |= rl_module_spec.settings()
         if module_class is not None:
             model["custom_model"] = module_class
         return self._set("rl_module", settings)._set(None, {"model": model} if model else {})

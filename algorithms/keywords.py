@@ -121,7 +121,6 @@ _ITERATION = "an iteration is one batch of train_batch_size steps"
 _STACK = "there is one API, with the new stack's names (results answer to the older ones too)"
 _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
-_MODULE = "give a torch module: rl_module(module_class=...) or model={'custom_model': ...}"
 _OWN_STEPS = "it learns from its own steps; BC and MARWIL learn from files"
 _FILES = "the files are read once, and stay in memory"
 _SHARE = "say it in the model: model={'vf_share_layers': True}"
@@ -225,7 +224,6 @@ FOREIGN: dict[str, Foreign] = {
     # the API itself
     "enable_rl_module_and_learner": Foreign((True,), _STACK),
     "enable_env_runner_and_connector_v2": Foreign((True,), _STACK),
-    "rl_module_spec": Foreign((None,), _MODULE),
 }
 
 

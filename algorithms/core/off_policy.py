@@ -179,13 +179,14 @@ class OffPolicyPack(LearningPack):
         if ended.any():
             after = batch.obs.copy()
             after[ended] = batch.final_obs[ended]
-        reward, valid = batch.reward.copy(), batch.valid.copy()
+        raw, valid = batch.reward.copy(), batch.valid.copy()
+        reward = np.sign(raw) if self.clip_rewards else raw
         scalars = np.empty((*reward.shape, SCALARS), np.float32)
         scalars[..., REWARD], scalars[..., ENDED] = reward, ended
         scalars[..., TERMINATED] = batch.terminated
         stored = {"obs": held, "next_obs": after, "actions": action, "scalars": scalars}
         self.replay.add(stored, valid)
-        self.steps_seen.append((reward, ended, valid))
+        self.steps_seen.append((raw, ended, valid))
         if self.shared["normalize_rewards"]:
             gamma = self.columns["gamma"].numpy()[:, None]
             self.discounted = self.discounted * gamma + reward

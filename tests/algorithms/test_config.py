@@ -231,7 +231,7 @@ def test_settings_of_the_network_add_up() -> None:
         "vf_share_layers": True,
         "custom_model": Network,
     }
-    assert "custom_model" in str(refusal(config, "rl_module", rl_module_spec=object()))
+    assert "RLModuleSpec" in str(refusal(config, "rl_module", rl_module_spec=object()))
 
 
 def test_a_model_config_object_gives_what_differs_from_its_defaults() -> None:

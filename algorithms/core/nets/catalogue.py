@@ -20,7 +20,8 @@ from tunerl.errors import InvalidConfig, InvalidInput, Problem
 
 
 def register_model(name: str, model: Callable[..., nn.Module]) -> None:
-    """Name a custom model, called as `model(observation_size, num_outputs, **config)`.
+    """Name a custom model, called as `model(observation_size, num_outputs, **config)`; or a class
+    derived from `RLModule` or `TorchModelV2`.
 
     Workers of this process know it too. Raises `InvalidInput` for what cannot be called.
     """
@@ -92,7 +93,11 @@ def _users(
     """A user's module, checked."""
     make = registry.shared("model")[custom] if isinstance(custom, str) else custom
     size, outputs = inputs.size, distribution.num_inputs
-    network: nn.Module = make(size, outputs, **config)
+    network: nn.Module
+    if hasattr(make, "as_network"):  # an RLModule or a TorchModelV2
+        network = make.as_network(inputs, distribution, config)
+    else:
+        network = make(size, outputs, **config)
     with torch.no_grad():
         dist_inputs, value = network(torch.zeros(3, size))
     if tuple(dist_inputs.shape) != (3, outputs) or tuple(value.shape) != (3,):
