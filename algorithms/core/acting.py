@@ -22,9 +22,13 @@ Array = NDArray[Any]
 class Acting:
     """`act(parameters by name, obs [E, D], inputs) -> actions [E, ...]` is one agent's."""
 
-    def __init__(self, layout: Layout, act: Callable[[Batch, Tensor, Batch], Tensor]) -> None:
+    def __init__(
+        self, layout: Layout, act: Callable[[Batch, Tensor, Batch], Tensor], kind: Any = None
+    ) -> None:
         self.layout = layout
-        self.lifted = Lifted(lambda p, obs, inputs: {"actions": act(p, obs["obs"], inputs)})
+        self.lifted = Lifted(
+            lambda p, obs, inputs: {"actions": act(p, obs["obs"], inputs)}, kind=kind
+        )
         self.inputs: dict[str, Tensor] = {}
         self.run: Callable[..., Sequence[Tensor]] | None = None
         self.parameters = torch.zeros(0)

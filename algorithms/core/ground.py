@@ -48,7 +48,7 @@ class Ground(Pack):
             clip=self.shared["clip_actions"],
             normalize=self.shared["normalize_actions"],
         )
-        self.distribution = distribution_for(action_space, model)
+        self.distribution = self.make_distribution(action_space, model)
         self.filter = self.shared["observation_filter"] == "MeanStdFilter"
         self.extras = Extras(model, self.distribution)
         self.clip_rewards = envs.clips_rewards(self.shared)
@@ -76,6 +76,10 @@ class Ground(Pack):
     def training_envs(self, num_envs: int) -> envs.PackEnvs:
         """The environments that the members learn in."""
         return self.make_envs(num_envs)
+
+    def make_distribution(self, space: Any, model: Mapping[str, Any]) -> Distribution:
+        """The distribution over the actions of the environment's (checked) space."""
+        return distribution_for(space, model)
 
     def make_envs(self, num_envs: int) -> envs.PackEnvs:
         """Environments without members; raises `InvalidConfig`."""

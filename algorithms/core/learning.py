@@ -7,7 +7,6 @@ gathered for the rows that learn, run through the lifted update, and scattered b
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,12 +45,13 @@ class LearningPack(AlgorithmPack):
         self.sums = np.zeros((0, len(self.statistics)))
         self.counts = np.zeros(0, np.int64)
 
-    @abstractmethod
     def update(self, state: Batch, batch: Batch, hp: Batch) -> tuple[Batch, Batch]:
         """One agent's learning step: `state` holds `parameters`, Adam's moments and what
         `fresh_more` names. Returns what changed of it (see `descend`), and what came of it:
-        `statistics` `[S]`, and whatever else the pack wants back (`td_errors` `[B]`).
+        `statistics` `[S]`, and whatever else the pack wants back (`td_errors` `[B]`). A pack that
+        steps otherwise overrides `stepped`.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no update of one agent")
 
     def further_columns(self, member: Member) -> Mapping[str, float]:
         """Numbers for `hp` that are no hyperparameters themselves."""
@@ -76,19 +76,22 @@ class LearningPack(AlgorithmPack):
 
     def learn(self, rows: NDArray[np.int64], batch: Batch) -> dict[str, NDArray[np.float32]]:
         """One update of some rows on batches `[R, B, ...]`; what came of it `[R, ...]`."""
-        found: list[Batch] = []
-        for run, real in row_runs(range(len(rows)), self.learning.sizes):
-            results = self._run(rows[run].tolist(), real, self._part(batch, run, len(rows)))
-            found.append({name: value[:real] for name, value in results.items()})
-        whole = {
-            name: (found[0][name] if len(found) == 1 else torch.cat([f[name] for f in found]))
-            for name in found[0]
-        }
-        numbers = {name: value.numpy() for name, value in whole.items()}
+        numbers = {name: value.numpy() for name, value in self.stepped(rows, batch).items()}
         self.unsummed.append((rows, numbers))
         if len(self.unsummed) == SUMMED:
             self.sum_up()
         return numbers
+
+    def stepped(self, rows: NDArray[np.int64], batch: Batch) -> Batch:
+        """The tensors of some rows after one update, in place; what came of it `[R, ...]`."""
+        found: list[Batch] = []
+        for run, real in row_runs(range(len(rows)), self.learning.sizes):
+            results = self._run(rows[run].tolist(), real, self._part(batch, run, len(rows)))
+            found.append({name: value[:real] for name, value in results.items()})
+        return {
+            name: (found[0][name] if len(found) == 1 else torch.cat([f[name] for f in found]))
+            for name in found[0]
+        }
 
     def summary(self, found: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The statistics `[N, S]` of what came of N updates, `[N, ...]` each."""

@@ -210,6 +210,16 @@ _TURNS = {
 }
 _LSTM = {"fcnet_hiddens": [8], "use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 8}
 
+_SAC = {
+    "env": "CartPole-v1",
+    "train_batch_size": 8,
+    "training_intensity": 2.0,
+    "num_steps_sampled_before_learning_starts": 8,
+    "min_sample_timesteps_per_iteration": 80,
+    "model": {"fcnet_hiddens": [8]},
+    "max_pack_size": 4,
+}
+
 CASES = [
     Case("dict", Walk, _WALK, {"size": 3.0, "start": 2}, {"size": 11.0}),
     Case("resettable", ResettableWalk, _WALK, {"size": 3.0, "start": 2}, {"sise": 1.0}),
@@ -224,6 +234,7 @@ CASES = [
     Case("vpg", "VPG", _TURNS | {"rollout_fragment_length": 64}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
     Case("appo", "APPO", _TURNS, {"lr": 1e-2, "tau": 0.5}, {"lr": -1.0}),
+    Case("sac", "SAC", _SAC, {"actor_lr": 1e-2, "gamma": 0.9}, {"critic_lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
     Case("marwil", "MARWIL", _BC, {"lr": 1e-1, "gamma": 0.9, "beta": 0.5}, {"beta": -1.0}),
 ]

@@ -10,7 +10,15 @@ from __future__ import annotations
 from algorithms.core.nets.catalogue import ActorCritic, build, register_model
 from algorithms.core.nets.conv import Convolution, default_filters
 from algorithms.core.nets.encoders import encoder, has_pixels, is_image
-from algorithms.core.nets.inputs import MASK_KEY, MASKED, Inputs, Masked, mask_logits, without_key
+from algorithms.core.nets.inputs import (
+    MASK_KEY,
+    MASKED,
+    Inputs,
+    Masked,
+    mask_logits,
+    without_key,
+    without_mask,
+)
 from algorithms.core.nets.layers import ACTIVATIONS, Dense, LogStd, Narrow, layer, mlp
 from algorithms.core.nets.recurrent import RecurrentActorCritic
 from algorithms.core.nets.settings import MODEL_DEFAULTS, resolve_model
@@ -39,4 +47,5 @@ __all__ = [
     "register_model",
     "resolve_model",
     "without_key",
+    "without_mask",
 ]
