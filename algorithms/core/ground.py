@@ -5,13 +5,15 @@ It is fixed when the pack opens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from algorithms.core import envs, nets
 from algorithms.core.custom_dists import distribution_for
+from algorithms.core.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
 from algorithms.core.member import derived_seed
 from algorithms.core.memory import Extras

@@ -9,6 +9,7 @@ import pytest
 
 from algorithms.sac import SPEC, SACParameters
 from tests.algorithms.soft import lone, tiny
+from tests.algorithms.test_ppo_parameters import EXECUTION as ANYWHERE
 from tunerl.errors import InvalidConfig
 from tunerl.registry import register_env
 from tunerl.trainable import hyperparameters
@@ -62,14 +63,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "prioritized_replay_eps": (10.0, PRIORITIZED),
     "store_buffer_in_checkpoints": (False, {}),
 }
-EXECUTION = {
-    "clip_actions",  # has one value
-    "env_step_timeout_s",  # this and the next: in tests/envs
-    "is_atari",
-    "gym_env_vectorize_mode",
-    "torch_compile_learner",
-    "max_pack_size",
-}
+EXECUTION = ANYWHERE | {"clip_actions"}  # which has one value
 MODEL_EFFECTS: dict[str, Any] = {
     "fcnet_hiddens": [8, 8],
     "fcnet_activation": "tanh",
