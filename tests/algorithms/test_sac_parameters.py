@@ -63,7 +63,11 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "prioritized_replay_eps": (10.0, PRIORITIZED),
     "store_buffer_in_checkpoints": (False, {}),
 }
-EXECUTION = ANYWHERE | {"clip_actions"}  # which has one value
+EXECUTION = ANYWHERE | {
+    "clip_actions",  # has one value
+    "callbacks",  # this and the next: in test_callbacks
+    "keep_per_episode_custom_metrics",
+}
 MODEL_EFFECTS: dict[str, Any] = {
     "fcnet_hiddens": [8, 8],
     "fcnet_activation": "tanh",
