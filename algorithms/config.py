@@ -15,7 +15,7 @@ from algorithms.core import nets
 from algorithms.core.evaluation import with_explore
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
-from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, canonical, foreign_to
+from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, ONCE, canonical, foreign_to
 from algorithms.offline.spaces_json import plain
 from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
 from tunerl.hyperparameters import defaults, resolve_fields
@@ -276,11 +276,9 @@ class AlgorithmConfig:
             return {}
         if name not in self:
             raise InvalidConfig(Problem(name, self._unknown(name)))
-        homes = [m for m, fields in METHODS.items() if name in fields] or ["training"]
-        if method is not None and method not in homes:
-            raise InvalidConfig(
-                Problem(name, f"is a setting of .{homes[-1]}(), not of .{method}()")
-            )
+        home = next((m for m, fields in METHODS.items() if name in fields), "training")
+        if method not in (None, home, ONCE.get(name)):
+            raise InvalidConfig(Problem(name, f"is a setting of .{home}(), not of .{method}()"))
         if name == "model" and isinstance(value, Mapping) and not is_domain(value):
             return {"model": self._model(value)}
         if name == "callbacks":
