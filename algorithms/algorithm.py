@@ -12,9 +12,10 @@ from algorithms import building, lone, saved
 from algorithms.agent import Agent
 from algorithms.core.iteration import evaluate
 from algorithms.core.names import plain
-from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
+from algorithms.module import DEFAULT_POLICY, Module, Weights
+from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.results import ResultDict
-from tunerl.errors import InvalidInput, TrainableError
+from tunerl.errors import InvalidInput, TrainableError, nearest
 from tunerl.hyperparameters import resolve_fields
 from tunerl.trainable import Failure
 
@@ -126,32 +127,59 @@ class Algorithm(Agent):
     def compute_single_action(
         self,
         observation: Any,
-        state: list[Any] | None = None,
-        *,
+        state: Any = None,
         prev_action: Any = None,
         prev_reward: Any = None,
-        explore: bool = False,
+        info: Any = None,
+        policy_id: str = DEFAULT_POLICY,
         full_fetch: bool = False,
+        explore: bool | None = False,
+        **known: Any,
     ) -> Any:
         """The action for one observation, as the environment takes it: the likeliest one.
 
-        `explore`: a sampled one. `full_fetch`: ``(action, state, what the network said)``; so too
-        where a recurrent `state` is given: ``get_policy().get_initial_state()`` at an episode's
-        beginning, then what came back. Raises `InvalidInput` for what is no observation.
+        `explore`: a sampled one. With `full_fetch`, or where a `state` is given, a triple: the
+        action, the state after it (as the next call takes it), and what the network said. An
+        episode begins with ``get_policy().get_initial_state()``. `known`: RLlib's `timestep`,
+        `episode` and the like, which change nothing. Raises `InvalidInput` for no observation.
         """
-        found = self.get_policy().compute_single_action(
+        _unused(known)
+        found = self.get_policy(policy_id).compute_single_action(
             observation, state, prev_action, prev_reward, explore=explore
         )
         return found if full_fetch or state is not None else found[0]
 
-    def compute_actions(self, observations: Any, *, explore: bool = False) -> Any:
+    def compute_actions(
+        self,
+        observations: Any,
+        state: Any = None,
+        prev_action: Any = None,
+        prev_reward: Any = None,
+        info: Any = None,
+        policy_id: str = DEFAULT_POLICY,
+        full_fetch: bool = False,
+        explore: bool | None = False,
+        **known: Any,
+    ) -> Any:
         """Actions for several observations: an array for a sequence or an array of them, a
-        dictionary for a dictionary of them by any key."""
+        dictionary for a dictionary of them by any key; as a triple where `compute_single_action`
+        gives one, with the states of all side by side."""
+        _unused(known)
+        policy, keys = self.get_policy(policy_id), None
         if isinstance(observations, Mapping):
-            asked = list(observations.values())
-            actions = self.get_policy().compute_actions(asked, explore=explore)[0]
-            return dict(zip(observations, actions, strict=True))
-        return self.get_policy().compute_actions(observations, explore=explore)[0]
+            keys, observations = list(observations), list(observations.values())
+        actions, *rest = policy.compute_actions(
+            observations, state, prev_action, prev_reward, explore=explore
+        )
+        named = actions if keys is None else dict(zip(keys, actions, strict=True))
+        return (named, *rest) if full_fetch or state is not None else named
+
+    def export_policy_model(
+        self, export_dir: Any, policy_id: str = DEFAULT_POLICY, onnx: int | None = None
+    ) -> str:
+        """Write the network as ``model.pt`` (TorchScript), or with `onnx` (a version of ONNX's
+        operators, such as 18) as ``model.onnx``; its path. See `algorithms.exporting`."""
+        return self.get_policy(policy_id).export_model(export_dir, onnx)
 
     def get_policy(self, policy_id: str = DEFAULT_POLICY) -> Policy:
         """The agent as it is now; training does not change what was handed out."""
@@ -218,3 +246,17 @@ class Algorithm(Agent):
         """
         made: Algorithm = building.of_checkpoint(cls, checkpoint, replica, config)
         return made
+
+
+def _unused(known: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for what is no argument of RLlib's, or asks for what is not done."""
+    nothing = ("timestep", "episode")
+    always = ("unsquash_action", "unsquash_actions", "clip_action", "clip_actions")
+    for name, value in known.items():
+        if name not in (*nothing, *always):
+            raise InvalidInput(f"there is no argument {name!r}; {nearest(name, nothing + always)}")
+        if name in always and value is False:
+            raise InvalidInput(
+                f"{name}=False is not supported: actions are those that the environment takes; "
+                "set normalize_actions and clip_actions of the configuration"
+            )

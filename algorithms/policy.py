@@ -15,86 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from algorithms.core.distributions import Distribution
+from algorithms.core.envs.spaces import ActionCodec
 from algorithms.core.pack import AlgorithmPack
 from algorithms.core.running import RunningStats
 from algorithms.core.stack import Layout
-from algorithms.rl_module import ActionDist, RLModule
-from tunerl.errors import InvalidInput, NotFound
+from algorithms.module import DEFAULT_POLICY, Module, Weights
+from algorithms.rl_module import ActionDist
+from tunerl.errors import Conflict, InvalidInput, NotFound
 from tunerl.trainable import State
-
-DEFAULT_POLICY = "default_policy"
-Weights = dict[str, NDArray[np.float32]]
-
-
-class Module(RLModule):
-    """An agent's network as an `RLModule`; `network` is the plain torch module.
-
-    Batches hold observations as the environment gives them. Called with encoded observations
-    `[B, D]` it returns ``(dist_inputs [B, A], values [B])``, or
-    ``dist_inputs`` alone where the algorithm has no value of a state (DQN: the actions' values).
-    """
-
-    def __init__(self, network: nn.Module, policy: Policy) -> None:
-        super().__init__(policy.observation_space, policy.action_space)
-        self.network = network
-        self._encode, self._distribution = policy.encode, policy.distribution
-        self._with_extras = policy._with_extras
-
-    @property
-    def distribution(self) -> Distribution:
-        return self._distribution
-
-    def forward(self, obs: Any, *rest: Tensor) -> Any:  # type: ignore[override]
-        """Of encoded observations and what else the network takes; of a batch: `outputs`."""
-        if isinstance(obs, Mapping):
-            return self.forward_train(obs)
-        return self.network(obs, *rest)
-
-    def get_initial_state(self) -> dict[str, NDArray[np.float32]]:
-        """``{"state": [S]}``, zeros; empty where there is no memory."""
-        size = getattr(self.network, "state_size", 0)
-        return {"state": np.zeros(size, np.float32)} if size else {}
-
-    def unwrapped(self) -> Any:
-        found = getattr(self.network, "network", self.network)  # without the mask
-        return getattr(found, "module", getattr(found, "model", found))
-
-    def outputs(self, encoded: Tensor, *noise: Tensor) -> dict[str, Tensor]:
-        """``action_dist_inputs`` and, where there are values, ``vf_preds``."""
-        with torch.no_grad():
-            found = self.network(encoded, *noise)
-        names = ("action_dist_inputs", "vf_preds")
-        return dict(zip(names, found if isinstance(found, tuple) else (found,), strict=False))
-
-    def remembered(self, encoded: Tensor, state: Tensor) -> dict[str, Any]:
-        """`outputs` of a recurrent network in the states `[B, S]`, with ``state_out``."""
-        step: Any = self.network.step
-        found = step(encoded, state)
-        size = self.distribution.num_inputs
-        return {
-            "action_dist_inputs": found[..., :size],
-            "vf_preds": found[..., size],
-            "state_out": {"state": found[..., size + 1 :]},
-        }
-
-    def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """``{"obs": B observations as the environment gives them}`` to `outputs`; with a memory
-        also ``{"state_in": {"state": [B, S]}}``, zeros if it is not there."""
-        encoded = torch.from_numpy(self._encode(batch["obs"]))
-        if self.is_stateful():
-            encoded = self._with_extras(
-                encoded, batch.get("prev_actions"), batch.get("prev_rewards")
-            )
-            given = batch.get("state_in", {}).get("state")
-            size = len(self.get_initial_state()["state"])
-            state = torch.zeros(len(encoded), size) if given is None else torch.as_tensor(given)
-            return self.remembered(encoded, state)
-        found = self.network(encoded)
-        names = ("action_dist_inputs", "vf_preds")
-        return dict(zip(names, found if isinstance(found, tuple) else (found,), strict=False))
-
-    def get_state(self) -> Weights:
-        return weights_of(self.network)
 
 
 class Policy:
@@ -135,6 +63,65 @@ class Policy:
         """The parameters by name."""
         return self.model.get_state()
 
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """Change this copy, with which its algorithm acts until it trains again.
+
+        `Algorithm.set_weights` changes the agent itself.
+        """
+        vector = torch.from_numpy(vector_of(self.model.network, weights))
+        Layout(self.model.network).load(self.model.network, vector)
+
+    get_state = get_weights
+    set_state = set_weights
+
+    def is_recurrent(self) -> bool:
+        """Whether it carries a state from step to step."""
+        return self.model.is_stateful()
+
+    def compute_actions_from_input_dict(
+        self, input_dict: Mapping[str, Any], explore: bool | None = None, timestep: Any = None
+    ) -> tuple[NDArray[Any], list[Any], dict[str, NDArray[Any]]]:
+        """`compute_actions` with ``obs``, ``state_in_0``, ``prev_actions``, ``prev_rewards``."""
+        state = [input_dict["state_in_0"]] if "state_in_0" in input_dict else None
+        previous = input_dict.get("prev_actions"), input_dict.get("prev_rewards")
+        return self.compute_actions(input_dict["obs"], state, *previous, explore=bool(explore))
+
+    def learn_on_batch(self, samples: Any) -> Any:
+        """Raises `Conflict`: what learns is the agent, not this copy of it."""
+        raise Conflict(
+            "a policy is a copy of an agent as it was and does not learn; train the agent "
+            "(Algorithm.train), or write a training_step of your own"
+        )
+
+    def export_model(self, export_dir: Any, onnx: int | None = None) -> str:
+        """See `algorithms.exporting.export`."""
+        from algorithms.exporting import export
+
+        return export(self, export_dir, onnx)
+
+    @property
+    def action_codec(self) -> ActionCodec:
+        return self._action_codec
+
+    @property
+    def size(self) -> int:
+        """How many numbers an encoded observation has."""
+        return int(self._obs_codec.D)
+
+    @property
+    def plain(self) -> bool:
+        """Whether observations go to the network without a preprocessor of the user's."""
+        return self._obs_codec.preprocessor is None
+
+    def filter_statistics(self) -> tuple[Any, Any]:
+        """Mean and deviation `[D]` that observations are normalised by, where they are."""
+        if self._filter is None:
+            return None, None
+        mean, std = self._filter.mean[0].copy(), self._filter.std[0].copy()
+        if self._filter.keep is not None:
+            mean[self._filter.keep], std[self._filter.keep] = 0.0, 1.0
+        return mean, std
+
     def encode(self, observations: Any) -> NDArray[np.float32]:
         """Observations, as a batch or a sequence, as the network takes them: `[B, D]`."""
         rows = [self._encoded(observation) for observation in _each(observations)]
@@ -164,8 +151,11 @@ class Policy:
         state_batches: Sequence[Any] | None = None,
         prev_action_batch: Any = None,
         prev_reward_batch: Any = None,
+        info_batch: Any = None,
+        episodes: Any = None,
         *,
-        explore: bool = False,
+        explore: bool | None = False,
+        timestep: int | None = None,
     ) -> tuple[NDArray[Any], list[Any], dict[str, NDArray[Any]]]:
         """Actions `[B, *action]`, recurrent states (none without a memory), what the network said.
 
@@ -183,6 +173,8 @@ class Policy:
                 encoded = self._with_extras(encoded, prev_action_batch, prev_reward_batch)
                 found = self.model.remembered(encoded, self._states(state_batches, len(encoded)))
                 states = [found.pop("state_out")["state"].numpy()]
+            elif state_batches:
+                raise InvalidInput("this network has no memory; leave the state out")
             else:
                 found = self.model.outputs(encoded, *in_use)
             inputs = found["action_dist_inputs"]
@@ -221,8 +213,11 @@ class Policy:
         state: Sequence[Any] | None = None,
         prev_action: Any = None,
         prev_reward: Any = None,
+        info: Any = None,
+        episode: Any = None,
         *,
-        explore: bool = False,
+        explore: bool | None = False,
+        timestep: int | None = None,
     ) -> tuple[Any, list[Any], dict[str, Any]]:
         """The action for one observation, the recurrent state after it, what the network said."""
         batched = None if not state else [np.asarray(part)[None] for part in state]
@@ -235,19 +230,9 @@ class Policy:
         return actions[0], [part[0] for part in states], told
 
 
-def fresh_network(pack: AlgorithmPack) -> nn.Module:
-    """A network like the pack's; torch's global generator stays as it is."""
-    with torch.random.fork_rng(devices=[]):
-        return pack.make_network()
-
-
-def weights_of(network: nn.Module) -> Weights:
-    return {name: p.detach().numpy().copy() for name, p in network.named_parameters()}
-
-
-def with_weights(pack: AlgorithmPack, weights: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Parameters by name as one vector `[P]`. Raises `InvalidInput` for other names or shapes."""
-    layout = Layout(fresh_network(pack))
+def vector_of(network: nn.Module, weights: Mapping[str, Any]) -> NDArray[np.float32]:
+    """See `with_weights`."""
+    layout = Layout(network)
     given = {name: np.asarray(value, np.float32) for name, value in weights.items()}
     wanted, got = layout.shapes, {name: value.shape for name, value in given.items()}
     wrong = [name for name in {**wanted, **got} if wanted.get(name) != got.get(name)]
@@ -256,6 +241,17 @@ def with_weights(pack: AlgorithmPack, weights: Mapping[str, Any]) -> NDArray[np.
         raise InvalidInput(f"these weights do not fit the network ({told}); it has {wanted}")
     vector: NDArray[np.float32] = np.concatenate([given[name].ravel() for name in wanted])
     return vector
+
+
+def fresh_network(pack: AlgorithmPack) -> nn.Module:
+    """A network like the pack's; torch's global generator stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        return pack.make_network()
+
+
+def with_weights(pack: AlgorithmPack, weights: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Parameters by name as one vector `[P]`. Raises `InvalidInput` for other names or shapes."""
+    return vector_of(fresh_network(pack), weights)
 
 
 def _each(observations: Any) -> Sequence[Any]:

@@ -13,7 +13,6 @@ from gymnasium import spaces
 
 from algorithms.core.envs import StepBatch
 from algorithms.core.envs.spaces import is_composite
-from algorithms.core.rollout import Rollout
 from algorithms.sampling.episode import SingleAgentEpisode
 
 if TYPE_CHECKING:
@@ -75,6 +74,7 @@ class Follower:
         self._late = pack.shared["gym_env_vectorize_mode"] == "envpool"
         self.episodes: list[Episode | None] = [None] * pack.num_envs
         self.ended: list[Episode] = []
+        self._given = 0
 
     def begin(self) -> list[tuple[int, Episode]]:
         """The episodes that are under way now."""
@@ -99,10 +99,13 @@ class Follower:
         infos = self._pack.envs.infos(row, first=True)
         episode.add_env_reset(self._seen(self._pack.envs.obs[row, index]), infos[index])
 
-    def step(self, row: int, t: int, rollout: Rollout, batch: StepBatch) -> list[tuple[str, int]]:
-        """Take in a step; what happened, in order: ("step" | "end" | "begin", sub-environment)."""
+    def step(self, row: int, chosen: Any, batch: StepBatch) -> list[tuple[str, int]]:
+        """Take in a step with actions `[K, E, ...]`.
+
+        What happened, in order: ("step" | "end" | "begin", sub-environment).
+        """
         happened: list[tuple[str, int]] = []
-        actions = self._pack.action_codec.decode(rollout.actions[row : row + 1, t])[0]
+        actions = self._pack.action_codec.decode(chosen[row : row + 1])[0]
         infos = self._pack.envs.infos(row)
         for index in range(self._pack.num_envs):
             episode = self.episodes[index]
@@ -143,6 +146,11 @@ class Follower:
             return spaces.unflatten(self._space, np.array(obs))
         return np.array(obs)
 
+    def samples(self) -> list[Episode]:
+        """The episodes that have ended since this was asked, and those under way."""
+        new, self._given = self.ended[self._given :], len(self.ended)
+        return [*new, *(one for one in self.episodes if one is not None and len(one))]
+
     def metrics(self, keep: bool) -> dict[str, Any]:
         """What the ended episodes report; they are forgotten then."""
         numbers: dict[str, list[float]] = {}
@@ -152,7 +160,7 @@ class Follower:
                 numbers.setdefault(str(name), []).append(float(value))
             for name, values in episode.hist_data.items():
                 lists.setdefault(str(name), []).extend(map(float, values))
-        self.ended = []
+        self.ended, self._given = [], 0
         found: dict[str, Any] = {f"hist_stats/{name}": values for name, values in lists.items()}
         for name, values in numbers.items():
             where = f"custom_metrics/{name}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from algorithms.callbacks import SAMPLING, Callbacks, has
 from algorithms.core.envs import StepBatch
 from algorithms.core.envs.factory import EnvContext
@@ -147,30 +149,31 @@ class Hooks:
 
     def _watch(self, t: int, rollout: Rollout, batch: StepBatch) -> None:
         last = t + 1 == rollout.raw_rewards.shape[1]
-        for row, id in enumerate(self.pack.ids):
+        self.stepped(rollout.actions[:, t], batch, last=last)
+
+    def stepped(self, actions: NDArray[Any], batch: StepBatch, *, last: bool) -> None:
+        """The environments took a step with `actions` `[K, E, ...]` (as a policy puts them out);
+        `last`: a rollout ends with it. Who raises is in `batch.error` then."""
+        for row, id in enumerate(self.pack.ids) if self._follows else ():
             if row in batch.error:
                 continue
             try:
-                self._follow(row, id, t, rollout, batch)
+                self._follow(row, id, actions, batch)
                 if last:
-                    follower = self._followers[id]
-                    under_way = [episode for episode in follower.episodes if episode is not None]
-                    samples = [*follower.ended, *(e for e in under_way if len(e))]
-                    self.call(id, "on_sample_end", RUNNERS, samples=samples)
+                    self.call(id, "on_sample_end", RUNNERS, samples=self._followers[id].samples())
             except TrainableError as error:
                 batch.error[row] = error
 
-    def _follow(self, row: int, id: ReplicaId, t: int, rollout: Rollout, batch: StepBatch) -> None:
+    def _follow(self, row: int, id: ReplicaId, actions: NDArray[Any], batch: StepBatch) -> None:
         follower = self._followers[id]
-        for what, index in follower.step(row, t, rollout, batch):
+        for what, index in follower.step(row, actions, batch):
             if what == "begin":
                 episode = follower.start(index)
                 self._told(id, "on_episode_created", index, episode)
                 follower.reset(row, index)
                 self._told(id, "on_episode_start", index, episode)
                 continue
-            episode_now = follower.episodes[index]
-            self._told(id, f"on_episode_{what}", index, episode_now)
+            self._told(id, f"on_episode_{what}", index, follower.episodes[index])
             if what == "end":
                 follower.finish(index)
 

@@ -174,6 +174,8 @@ class OffPolicyPack(LearningPack):
         taken = self.action_codec.decode(action)
         batch = self.envs.step(taken)
         self.traces.step(taken, None, batch)
+        if self.hooks is not None:
+            self.hooks.stepped(action, batch, last=True)
         ended = batch.terminated | batch.truncated
         after = batch.obs
         if ended.any():

@@ -18,7 +18,8 @@ from algorithms.core.member import Episodes, derived_seed
 from algorithms.core.rollout import Rollout
 from algorithms.core.running import RunningStats
 from algorithms.core.sampler import Act
-from algorithms.policy import DEFAULT_POLICY, Module, Policy, Weights, check_policy, with_weights
+from algorithms.module import DEFAULT_POLICY, Module, Weights
+from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.sampling.asking import Asking
 from algorithms.sampling.chunks import Chunker, Seen
 from algorithms.sampling.episode import SingleAgentEpisode
