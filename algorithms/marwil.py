@@ -44,7 +44,10 @@ class MARWILParameters(BCParameters):
         0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
     )
     use_gae: bool = vector(True, "False: plain returns, as lambda_ 1")
-    lambda_: float = vector(1.0, "lambda of the returns", low=0.0, high=1.0)
+    lambda_: float = vector(
+        0.9, "lambda of the returns; 1: all rewards to the end, right but noisy", low=0.0, high=1.0,
+        search={"uniform": [0.8, 1.0]},
+    )  # fmt: skip
     vf_coeff: float = vector(1.0, "weight of the value loss", low=0.0)
     normalize_returns: bool = vector(
         True, "learn values in units of the mean and deviation of the data's returns"

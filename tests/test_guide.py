@@ -32,7 +32,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_shared", {})
 
 
-def test_every_python_block_of_the_guide_runs(here: None) -> None:
+def test_every_python_block_of_the_guide_runs(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "guide"}
     found = blocks("python")
     assert len(found) >= 10

@@ -23,6 +23,7 @@ class OfflineParameters(AgentParameters):
             "gym_env_vectorize_mode": ("auto",),
             "normalize_rewards": (False,),
             "output": (None,),
+            "keep_per_episode_custom_metrics": (False,),
         }.items()
     }
 

@@ -59,9 +59,6 @@ class AgentParameters:
     callbacks: Any = fixed(
         None, "classes of callbacks, or functions by the name of their hook", optional=True
     )
-    keep_per_episode_custom_metrics: bool = vector(
-        False, "report an episode's custom_metrics as lists, not as mean, least and largest"
-    )
     seed: int | None = vector(None, "mixed into the seed of each replica", low=0, optional=True)
     torch_compile_learner: bool | None = fixed(
         None,
@@ -75,6 +72,9 @@ class AgentParameters:
 class CommonParameters(AgentParameters):
     """What an agent has that learns from its own steps."""
 
+    keep_per_episode_custom_metrics: bool = vector(
+        False, "report an episode's custom_metrics as lists, not as mean, least and largest"
+    )
     num_env_runners: int = fixed(
         0,
         "multiplies the sub-environments of one agent (0 counts as 1); a lone agent's are then "

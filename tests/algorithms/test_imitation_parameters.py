@@ -20,7 +20,7 @@ from tests.algorithms.support import Target, timeless
 from tests.support import offline
 from tunerl.errors import InvalidConfig
 from tunerl.registry import register_env
-from tunerl.trainable import hyperparameters
+from tunerl.trainable import Failure, hyperparameters
 from tunerl.trial import ReplicaId
 
 SPECS = {"BC": BC, "MARWIL": MARWIL}
@@ -62,6 +62,10 @@ def tiny(**changes: Any) -> dict[str, Any]:
     }
 
 
+def reported(*, result: dict[str, Any], **_: Any) -> None:
+    result["seen"] = 1
+
+
 VECTORS: dict[str, Any] = {
     "evaluation_interval": 2,
     "evaluation_duration": 4,
@@ -97,6 +101,7 @@ FIXED: dict[str, tuple[Any, dict[str, Any]]] = {
     "input_": ([targets(), targets()], {}),
     "train_batch_size": (8, {}),
     "grad_clip_by": ("value", {}),
+    "callbacks": ({"on_train_result": reported}, {}),
 }
 TOLD_APART = {"observation_space", "action_space", "input_read_method"}  # tests of their own
 EXECUTION = {"torch_compile_learner", "max_pack_size"}
@@ -136,7 +141,7 @@ def side_by_side(name: str, base: dict[str, Any], changes: list[dict[str, Any]])
 
 @BOTH
 def test_each_field_in_which_members_may_differ_has_an_effect(name: str) -> None:
-    base = tiny(lambda_=0.8) if name == "MARWIL" else tiny()
+    base = tiny()
     changes = [{field: value} for field, value in vectors(name).items()]
     first, *rest = side_by_side(name, base, changes)
     for change, found in zip(changes, rest, strict=True):
@@ -212,3 +217,23 @@ def test_without_an_environment_there_is_no_evaluation_but_it_may_have_one_of_it
     assert "evaluation/env_runners/episode_return_mean" in side_by_side("BC", own, [])[0][0][0]
     with pytest.raises(InvalidConfig, match="action space"):
         BC.resolve(own | {"evaluation_config": {"env": "probe/choice"}})
+
+
+@BOTH
+def test_what_becomes_infinite_fails_alone(name: str) -> None:
+    spec, base = SPECS[name], tiny(evaluation_interval=None)
+    pack = spec.open(spec.resolve(base))
+    for trial, change in enumerate(({}, {"lr": 1e30, "grad_clip": None}, {})):
+        pack.join(ReplicaId(trial, 0), base | change, trial)
+    reports = [pack.step() for _ in range(2)]
+    failed = [report.get(ReplicaId(1, 0)) for report in reports]
+    told = next(outcome for outcome in failed if isinstance(outcome, Failure))
+    assert "became NaN or infinite in iteration" in told.error
+    assert [id.trial for id in pack.ids] == [0, 2]
+    for trial in (0, 2):
+        alone = spec.open(spec.resolve(base))
+        alone.join(ReplicaId(trial, 0), base, trial)
+        found = [timeless(alone.step()[ReplicaId(trial, 0)]) for _ in range(2)]
+        assert found == [timeless(report[ReplicaId(trial, 0)]) for report in reports]
+        alone.close()
+    pack.close()
