@@ -30,6 +30,7 @@ from algorithms.core.parameters import OffPolicyParameters
 from algorithms.core.q_learning import (
     DICE,
     ActionValues,
+    among,
     chosen,
     clipped,
     huber,
@@ -161,6 +162,8 @@ class DQNPack(OffPolicyPack):
             "explores": coin < schedule_values(_epsilon(config), steps)[:, None],
             "random": np.minimum((choice * actions).astype(np.int64), actions - 1),
         }
+        if self.inputs.mask is not None:
+            found["random"] = choice
         if self.weight_noise:
             noise_size = (count, self.weight_noise)
             found["noise"] = member.generator.standard_normal(noise_size, np.float32)
@@ -180,7 +183,9 @@ class DQNPack(OffPolicyPack):
         if "softly" in inputs:
             drawn = softly(values, inputs["share"], inputs["temperature"])
             best = torch.where(inputs["softly"], drawn, best)
-        return torch.where(inputs["explores"], inputs["random"], best)
+        random = inputs["random"]
+        random = random if self.inputs.mask is None else among(values, random)
+        return torch.where(inputs["explores"], random, best)
 
     # -- learning -------------------------------------------------------------------------------
 

@@ -10,14 +10,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.core.distributions import Distribution
+from algorithms.core.nets.inputs import MASKED
 
+FORBIDDEN = 0.5 * MASKED  # below it lie the values of actions that a mask forbids
 DICE = 3  # uniform numbers behind one action: explore or not, at random, in proportion
 
 
 def softly(values: Tensor, dice: Tensor, temperature: Tensor) -> Tensor:
     """Actions `[...]` drawn from the softmax of ``values / temperature`` by `dice` `[...]`."""
-    shares = torch.softmax(values / temperature, -1).cumsum(-1)[..., :-1]
-    return (shares <= dice.unsqueeze(-1)).sum(-1)
+    shares = torch.softmax(values / temperature, -1).cumsum(-1)
+    return (shares[..., :-1] <= dice.unsqueeze(-1) * shares[..., -1:]).sum(-1)
+
+
+def among(values: Tensor, lot: Tensor) -> Tensor:
+    """Of the actions whose values `[..., n]` no mask has lowered, the one that `lot` `[...]` (from
+    0, below 1) falls on, all equally likely."""
+    counted = (values > FORBIDDEN).float().cumsum(-1)
+    total = counted[..., -1]
+    place = torch.minimum((lot * total).floor(), total - 1).clamp(min=0)
+    return (counted <= place.unsqueeze(-1)).sum(-1).clamp(max=values.shape[-1] - 1)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class ActionValues(Distribution):
         best = values.argmax(-1)
         if temperature is not None:
             best = softly(values, noise[..., 2], torch.tensor(temperature))
-        random = (noise[..., 1] * self.n).long().clamp(max=self.n - 1)
+        random = among(inputs, noise[..., 1])
         return torch.where(noise[..., 0] < self.epsilon, random, best)
 
     def mode(self, inputs: Tensor) -> Tensor:
@@ -62,7 +73,9 @@ class ActionValues(Distribution):
         best = torch.nn.functional.one_hot(values.argmax(-1), self.n).float()
         if self.temperature is not None:
             best = torch.softmax(values / self.temperature, -1)
-        found: Tensor = (1 - self.epsilon) * best + self.epsilon / self.n
+        allowed = (inputs > FORBIDDEN).float()
+        evenly = allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
+        found: Tensor = (1 - self.epsilon) * best + self.epsilon * evenly
         return found
 
     def logp(self, inputs: Tensor, action: Tensor) -> Tensor:

@@ -152,6 +152,30 @@ def test_a_fault_fails_its_own_row_until_it_is_removed(mode: str, fault: str) ->
         envs.close()
 
 
+def test_a_hanging_environment_fails_its_own_row_when_its_time_is_up() -> None:
+    config = {"hang_at": 2, "mark": sub_seeds(8, E)[0]}
+    envs = make(Walk, config, E, vectorize_mode="async", step_timeout=2.0)
+    try:
+        envs.add(7)
+        envs.add(8)
+        assert not envs.step(np.zeros((2, E), int)).error
+        batch = envs.step(np.zeros((2, E), int))
+        assert list(batch.error) == [1]
+        assert "did not answer within 2 seconds (env_step_timeout_s)" in str(batch.error[1])
+        envs.remove(1)
+        assert not envs.step(np.zeros((1, E), int)).error
+    finally:
+        envs.close()
+
+
+def test_a_number_that_is_not_finite_is_named() -> None:
+    envs = make(Walk, {"nan_at": 1, "mark": sub_seeds(8, E)[1]}, E)
+    envs.add(8)
+    error = envs.step(np.zeros((1, E), int)).error[0]
+    assert "nan: element 0 of the observation of sub-environment 1" in str(error)
+    envs.close()
+
+
 def test_a_dead_process_fails_its_own_row() -> None:
     config = {"die_at": 1, "mark": sub_seeds(8, E)[0]}
     envs = make(Walk, config, E, vectorize_mode="async")

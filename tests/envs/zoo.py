@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import gymnasium
@@ -14,7 +15,8 @@ class Walk(gymnasium.Env[Any, Any]):
     """A noisy walk on a line; everything about it can be bent by `config`.
 
     `draws`: where noise comes from (``np_random``, ``space``, ``global``); `fail_at`, `nan_at`,
-    `die_at`: the step in which to raise, return NaN, or end the process, if `marked`.
+    `die_at`, `hang_at`: the step in which to raise, return NaN, end the process, or never end, if
+    `marked`.
     """
 
     def __init__(self, config: Any = None) -> None:
@@ -40,6 +42,8 @@ class Walk(gymnasium.Env[Any, Any]):
             raise ValueError("fell off the line")
         if self.marked and self.steps == self.config.get("die_at"):
             os._exit(3)
+        if self.marked and self.steps == self.config.get("hang_at"):
+            time.sleep(3600)
         self.place += float(np.sum(action)) + self._noise()
         if self.marked and self.steps == self.config.get("nan_at"):
             self.place = float("nan")

@@ -25,7 +25,13 @@ from algorithms.core.envs.base import (
 )
 from algorithms.core.envs.spaces import is_composite
 
-NOT_FINITE = "the environment returned a {} that is NaN or infinite"
+
+def not_finite(what: str, array: Array) -> str:
+    """Which number of an observation `[E, *obs]` or reward `[E]` is NaN or infinite."""
+    env, *place = np.argwhere(~np.isfinite(array))[0].tolist()
+    number = array[(env, *place)]
+    where = f"element {', '.join(map(str, place))} of the {what}" if place else f"the {what}"
+    return f"the environment returned {number}: {where} of sub-environment {env} is NaN or infinite"
 
 
 class Member(ABC):
@@ -90,7 +96,7 @@ class MemberEnvs(PackEnvs):
         member = self._start(seed, state)
         if member.obs.dtype.kind == "f" and not np.isfinite(member.obs).all():
             member.close()
-            raise FloatingPointError(NOT_FINITE.format("observation"))
+            raise FloatingPointError(not_finite("observation", member.obs))
         self._members.append(member)
         self._allocate()
 
@@ -147,7 +153,7 @@ class MemberEnvs(PackEnvs):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 for row, _ in self._alive():
                     if not np.isfinite(array[row]).all():
-                        self._failed[row] = FloatingPointError(NOT_FINITE.format(name))
+                        self._failed[row] = FloatingPointError(not_finite(name, array[row]))
         for row in self._failed:  # finite, so that arithmetic on the whole batch warns of nothing
             for array in (batch.obs, batch.reward, batch.terminated, batch.truncated):
                 array[row] = 0
