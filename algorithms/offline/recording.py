@@ -16,10 +16,12 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from algorithms.algorithm import Algorithm
+from algorithms.core.envs import StepBatch
 from algorithms.core.member import derived_seed
 from algorithms.offline.columns import Columns
 from algorithms.offline.runs import Runs, step_columns
 from algorithms.offline.writer import Writer
+from algorithms.policy import Policy
 from tunerl.errors import InvalidInput, Problem, nearest
 
 KINDS = ("random", "medium", "expert", "mixed")
@@ -143,14 +145,16 @@ class Player:
         quota = np.full(count, amount // count) + (np.arange(count) < amount % count)
         generator = np.random.Generator(np.random.PCG64(seed))
         self.policy.generator = generator
+        mind = Mind(self.policy, self.explore, count)
         with contextlib.closing(self.algorithm.make_envs(count)) as envs:
             envs.add(seed >> 32)
             while (played < quota).any() if episodes else taken < amount:
                 obs = np.array(envs.obs[0])
-                actions = self._actions(obs, share, generator)
+                actions = self._actions(obs, share, generator, mind)
                 batch = envs.step(actions[None])
                 if batch.error:
                     raise batch.error[0]
+                mind.follow(actions, batch)
                 runs.step(step_columns(obs, actions, batch, 0), batch.valid[0].copy())
                 played += (batch.terminated[0] | batch.truncated[0]) & batch.valid[0]
                 taken += int(batch.valid[0].sum())
@@ -160,16 +164,54 @@ class Player:
         return _first([run for own in runs.take(unfinished=True) for run in own], amount)
 
     def _actions(
-        self, obs: NDArray[Any], share: float, generator: np.random.Generator
+        self, obs: NDArray[Any], share: float, generator: np.random.Generator, mind: Mind
     ) -> NDArray[Any]:
         drawn = random_actions(self.policy.action_space, generator, len(obs))
         if share == 1.0:
             return drawn
-        chosen = np.asarray(self.policy.compute_actions(obs, explore=self.explore)[0])
+        chosen = mind.choose(obs)
         if share == 0.0:
             return chosen
         replaced = generator.random(len(obs)) < share
         return np.where(replaced.reshape(-1, *[1] * (chosen.ndim - 1)), drawn, chosen)
+
+
+class Mind:
+    """Chooses actions, and remembers for each environment what a network with a memory needs."""
+
+    def __init__(self, policy: Policy, explore: bool, count: int) -> None:
+        self.policy, self.explore = policy, explore
+        self.begun = np.zeros(count, np.bool_)
+        self.states: NDArray[Any] | None = None
+        self.actions = self.rewards = np.zeros(count)
+        if policy.is_recurrent():
+            self.states = np.stack([policy.get_initial_state()[0]] * count)
+
+    def choose(self, obs: NDArray[Any]) -> NDArray[Any]:
+        """The agent's actions for observations `[E, *obs]`."""
+        if self.states is None:
+            return np.asarray(self.policy.compute_actions(obs, explore=self.explore)[0])
+        chosen: dict[int, Any] = {}
+        for rows in (np.flatnonzero(self.begun), np.flatnonzero(~self.begun)):
+            if len(rows):
+                before = self.begun[rows[0]]  # an action and a reward, of each of these or of none
+                actions, states, _ = self.policy.compute_actions(
+                    obs[rows],
+                    [self.states[rows]],
+                    self.actions[rows] if before else None,
+                    self.rewards[rows] if before else None,
+                    explore=self.explore,
+                )
+                self.states[rows] = states[0]
+                chosen |= dict(zip(rows.tolist(), actions, strict=True))
+        return np.stack([chosen[row] for row in range(len(obs))])
+
+    def follow(self, actions: NDArray[Any], batch: StepBatch) -> None:
+        """What was really done, and what came of it; an episode's end is forgotten."""
+        ended = batch.terminated[0] | batch.truncated[0]
+        self.begun, self.actions, self.rewards = ~ended, actions, batch.reward[0].copy()
+        if self.states is not None:
+            self.states[ended] = self.policy.get_initial_state()[0]
 
 
 def _first(runs: list[Columns], amount: int) -> list[Columns]:

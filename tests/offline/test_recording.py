@@ -123,6 +123,26 @@ def test_random_actions_are_of_the_space_and_reach_all_of_it(space: Any) -> None
         assert len(np.unique(drawn)) == (3 if isinstance(space, spaces.Discrete) else 5)
 
 
+def test_an_agent_with_a_memory_plays_as_it_does_when_it_is_asked_step_by_step(
+    tmp_path: Path,
+) -> None:
+    config = PPOConfig().update_from_dict(tiny()).debugging(seed=4)
+    config.rl_module(
+        model_config={"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True}
+    )
+    with config.build() as recurrent:
+        record(recurrent, str(tmp_path / "a"), episodes=4)
+        policy = recurrent.get_policy()
+        found = load(tmp_path / "a")
+        for number in range(4):
+            rows = found.eps_id == number
+            state, before = policy.get_initial_state(), None
+            for obs, action in zip(found.obs[rows], found.actions[rows], strict=True):
+                chosen, state, _ = policy.compute_single_action(obs, state, before)
+                assert chosen == action
+                before = chosen
+
+
 def tick(rewards: list[float], ends: list[bool]) -> dict[str, Any]:
     return {
         "rewards": np.array(rewards),
