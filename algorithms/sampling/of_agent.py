@@ -16,6 +16,13 @@ from tunerl.trial import Metrics
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
 
+_SETTINGS = (
+    "num_cpus_per_env_runner",
+    "sample_timeout_s",
+    "restart_failed_env_runners",
+    "max_num_env_runner_restarts",
+)
+
 
 class Runners:
     """Made on the first use of one of its methods; in a sweep the agents have no actors."""
@@ -64,10 +71,7 @@ class Runners:
             config,
             num_env_runners=config["num_env_runners"] if self._wanted() else 0,
             seed=self.agent.record.seed,
-            restart_failed_env_runners=config["restart_failed_env_runners"],
-            max_num_env_runner_restarts=config["max_num_env_runner_restarts"],
-            num_cpus_per_env_runner=config["num_cpus_per_env_runner"],
-            sample_timeout_s=config["sample_timeout_s"],
+            **{name: config[name] for name in _SETTINGS if name in config},
         )
         fleet = self._group.fleet
         if fleet is not None and can_spread(pack):

@@ -5,6 +5,7 @@ Invariant: what it does follows from its seed, its weights and what it is asked,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,8 +116,11 @@ class EnvRunner(Asking):
     def reset(self) -> None:
         """Begin a fresh episode in every sub-environment."""
         self._resets += 1
-        self.pack.sampler.envs.remove(0)
-        self.pack.sampler.envs.add(derived_seed(self.seed, f"reset {self._resets}") >> 32)
+        sampler = self.pack.sampler
+        moments = sampler.obs_stats.read(0)
+        sampler.remove(0)
+        sampler.add(derived_seed(self.seed, f"reset {self._resets}") >> 32)
+        sampler.obs_stats.write(0, moments)
         self._chunker.restart()
         self._held.clear()
         self._episodes.running_return[:], self._episodes.running_length[:] = 0.0, 0
@@ -141,6 +145,8 @@ class EnvRunner(Asking):
 
         try:
             noise = sampler.noise([member.generator], horizon)
+            if sampler.memory is not None:
+                self.pack.recall.begin()
             rollout: Rollout = sampler.collect(lambda: act, noise, lost)
         finally:
             sampler.watchers.remove(seen)
@@ -176,7 +182,11 @@ class EnvRunner(Asking):
         return found
 
     def _acting(self, explore: bool) -> Act:
-        policy, distribution = self.pack.policy.bind(self.pack.flat), self.pack.distribution
+        pack, distribution = self.pack, self.pack.distribution
+        if pack.sampler.memory is None:
+            policy = pack.policy.bind(pack.flat)
+        else:
+            policy = functools.partial(pack.recall.act, pack.network_step.bind(pack.flat))
 
         def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             inputs = policy(obs)

@@ -78,7 +78,7 @@ class ShareRunner(EnvRunner):
 
     def _in_place(self) -> Act:
         """How the agent acts, on arrays of all of its sub-environments."""
-        act: Act = self.pack._acting()
+        act = self._acting(explore=True)
         places = slice(self.first, self.first + self.num_envs)
         whole: dict[int, Tensor] = {}
 

@@ -90,7 +90,8 @@ class SpreadSampler(Sampler):
         self, bind: Callable[[], Act], noise: Array, lost: Callable[[int, Exception], None]
     ) -> Rollout:
         """As in one process; whatever `bind` says, the actors act with the pack's parameters."""
-        parameters = self.fleet.put(self.pack.flat.numpy())
+        acting = getattr(self.pack, "acting", lambda: self.pack.flat)
+        parameters = self.fleet.put(acting().numpy())
         stats = self.obs_stats.read(0) if self.filter else None
         parts = {
             number: np.ascontiguousarray(noise[:, :, first : first + self.size])
@@ -152,15 +153,15 @@ class SpreadSampler(Sampler):
 def can_spread(pack: AlgorithmPack) -> bool:
     """Whether the one member of a pack may have its sub-environments in several places.
 
-    It may where its actions follow from its present parameters and the observations alone, and
-    nothing here watches the steps.
+    It may where its actions follow from parameters and observations alone, and nothing here
+    watches the steps.
     """
     from algorithms.core.on_policy import OnPolicyPack
+    from algorithms.core.turns import TurnPack
 
-    plain = isinstance(pack, OnPolicyPack) and all(
-        getattr(type(pack), name) is getattr(OnPolicyPack, name) for name in ("_acting", "_collect")
-    )
-    return plain and not pack.shared.get("output") and can_split(pack.sampler.read(0))
+    plain = getattr(type(pack), "_acting", None) in (OnPolicyPack._acting, TurnPack._acting)
+    watched = pack.sampler.memory is not None or pack.shared.get("output")
+    return plain and not watched and can_split(pack.sampler.read(0))
 
 
 def _joined(parts: list[dict[str, Any]], size: int) -> Rollout:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from algorithms.config import AlgorithmConfig
 from algorithms.ppo import PPOConfig
 from algorithms.sampling import EnvRunner, SampleBatch
 from tests.algorithms.support import TINY
 from tunerl.errors import Conflict, InvalidInput, TrainableError
+from tunerl.registry import trainable
 
 
 def runner(env: str = "probe/two-steps", **options: Any) -> EnvRunner:
@@ -134,6 +136,25 @@ def test_weights_state_and_metrics() -> None:
     assert metrics["env_runners/num_env_steps_sampled_lifetime"] == 200
     assert metrics["env_runners/episode_return_mean"] > 1
     assert (one.ping(), one.apply(lambda r, n: r.num_envs * n, 3)) == ("pong", 6)
+
+
+@pytest.mark.parametrize("name", ["DQN", "SAC", "IMPALA", "A3C"])
+def test_agents_of_other_algorithms_sample_too(name: str) -> None:
+    spec = trainable(name)
+    env = "Pendulum-v1" if name == "SAC" else "CartPole-v1"
+    config = AlgorithmConfig.of(spec, {"env": env, "num_envs_per_env_runner": 2})
+    assert SampleBatch.concat_samples(EnvRunner(config).sample(num_timesteps=20)).count == 20
+
+
+def test_a_recurrent_agent_remembers_within_its_episodes() -> None:
+    config = {**TINY, "env": "CartPole-v1", "model": {"use_lstm": True, "lstm_cell_size": 4}}
+    one, other = (EnvRunner(PPOConfig().update_from_dict(config), seed=1) for _ in range(2))
+    first = SampleBatch.concat_samples(one.sample(num_timesteps=40))
+    parts = [other.sample(num_timesteps=20), other.sample(num_timesteps=20)]
+    inputs = {(row["eps_id"], row["t"]): row["action_dist_inputs"][0] for row in first.rows()}
+    for row in SampleBatch.concat_samples(parts[0]).rows():
+        assert row["action_dist_inputs"][0] == inputs[row["eps_id"], row["t"]]
+    assert len(set(inputs.values())) > 20
 
 
 def test_a_forced_reset_begins_all_episodes_afresh() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from algorithms import PPO, Algorithm, PPOConfig
 from algorithms.core.envs.shares import can_split, merged, split
+from algorithms.impala import IMPALAConfig
 from tests.algorithms.support import TINY, Grid, open_pack, tiny
 from tunerl.errors import TrainableError
 from tunerl.registry import register_env
@@ -18,10 +19,22 @@ from tunerl.trial import ReplicaId
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
+TURNS = {
+    "env": "CartPole-v1",
+    "num_env_runners": 2,
+    "num_envs_per_env_runner": 2,
+    "seed": 5,
+    "rollout_fragment_length": 5,
+    "train_batch_size": 20,
+    "min_sample_timesteps_per_iteration": 60,
+    "model": {"fcnet_hiddens": [8]},
+}
 BASE = {**TINY, "num_env_runners": 2, "seed": 5, "num_envs_per_env_runner": 2}
 
 
-def build(**more: Any) -> Algorithm:
+def build(algorithm: str = "PPO", **more: Any) -> Algorithm:
+    if algorithm == "IMPALA":
+        return IMPALAConfig().update_from_dict({**TURNS, **more}).build_algo()
     return PPOConfig().update_from_dict({**BASE, **more}).build_algo()
 
 
@@ -39,6 +52,7 @@ def state(algorithm: Algorithm) -> dict[str, Any]:
     "more",
     [
         {"env": "CartPole-v1"},
+        {"algorithm": "IMPALA"},
         {"env": "probe/grid", "normalize_rewards": True, "num_envs_per_env_runner": 1},
     ],
 )
