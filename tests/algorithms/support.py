@@ -259,6 +259,15 @@ class Allowed(Probe):
         return float(action == np.flatnonzero(self.seen[self.key])[0])
 
 
+class Single(Grid):
+    """The same with one choice of three."""
+
+    action_space = spaces.Discrete(3)
+
+    def reward(self, action: Any) -> float:
+        return super().reward((action, 1))
+
+
 PROBES: dict[str, type[Probe]] = {
     "probe/constant": Probe,
     "probe/signs": Signs,
@@ -268,6 +277,7 @@ PROBES: dict[str, type[Probe]] = {
     "probe/choices": Choices,
     "probe/target": Target,
     "probe/grid": Grid,
+    "probe/single": Single,
     "probe/picture": Picture,
     "probe/allowed": Allowed,
 }

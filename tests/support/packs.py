@@ -209,6 +209,14 @@ _TURNS = {
     "max_pack_size": 4,
 }
 _LSTM = {"fcnet_hiddens": [8], "use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 8}
+_DQN = {
+    "env": "CartPole-v1",
+    "min_sample_timesteps_per_iteration": 60,
+    "num_steps_sampled_before_learning_starts": 20,
+    "train_batch_size": 8,
+    "model": {"fcnet_hiddens": [8]},
+    "max_pack_size": 4,
+}
 
 _SAC = {
     "env": "CartPole-v1",
@@ -229,6 +237,7 @@ CASES = [
     Case("own-step", own_step(), _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("ppo-lstm", "PPO", _PPO | {"model": _LSTM}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("ppo", "PPO", _PPO, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
+    Case("dqn", "DQN", _DQN, {"lr": 1e-2, "n_step": [1, 3]}, {"lr": -1.0}),
     Case("a2c", "A2C", _TURNS, {"lr": 1e-2, "gamma": 0.9}, {"lr": -1.0}),
     Case("a3c", "A3C", _TURNS | {"num_env_runners": 2}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("vpg", "VPG", _TURNS | {"rollout_fragment_length": 64}, {"lr": 1e-2}, {"lr": -1.0}),
