@@ -184,8 +184,7 @@ class OffPolicyPack(LearningPack):
         raw, valid = batch.reward.copy(), batch.valid.copy()
         reward = np.sign(raw) if self.clip_rewards else raw
         scalars = np.empty((*reward.shape, SCALARS), np.float32)
-        scalars[..., REWARD] = np.sign(reward) if self.clip_rewards else reward
-        scalars[..., ENDED] = ended
+        scalars[..., REWARD], scalars[..., ENDED] = reward, ended
         scalars[..., TERMINATED] = batch.terminated
         stored = {"obs": held, "next_obs": after, "actions": action, "scalars": scalars}
         self.replay.add(stored, valid)

@@ -199,7 +199,7 @@ class Replay:
             alive = (ended == 0.0) & (j < steps) & (j <= age)
             if not alive.any():
                 break
-            here = self._physical(place, (time + j) % self.limit, env)
+            here = np.where(alive, self._physical(place, (time + j) % self.limit, env), last)
             reward, terminated_here, ended_here = self._scalars(here, scale)
             rewards = np.where(alive, rewards + power * reward, rewards)
             power = np.where(alive, power * gamma[:, None], power)

@@ -94,6 +94,14 @@ def test_n_steps_do_not_cross_the_end_of_an_episode(end: str, discount: float) -
     assert newest(made, 1, 3) == (2.0, 100 + 500.0, 4.0, 0.25)
 
 
+def test_n_steps_never_look_beyond_the_room_there_is() -> None:
+    made = replay(capacity=1000)
+    for number in range(256):  # all the room that there is at first
+        put(made, number % 3)
+    assert made.data["obs"].shape[1] == 256
+    assert newest(made, 0, 3) == (0.0, 1.0, 1.0, 0.5)
+
+
 def test_each_sample_has_its_own_n() -> None:
     made = replay()
     for number in range(4):
