@@ -29,7 +29,7 @@ READERS = {
     "read_json": json_lines.read,
     "minari": minari_data.read,
 }
-KEPT = 4  # datasets that stay in memory
+KEPT = 6  # datasets that stay in memory, at most, by what was asked for
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,17 @@ def _cached(
 ) -> Dataset:
     found = files.find(files.places(input_), method)
     signed = tuple(files.signature(path) for path, _ in found)
-    told = (repr(observation_space), repr(action_space))
-    key = (tuple(found), signed, told, tuple(needed))
-    if key in _loaded:
-        _loaded[key] = _loaded.pop(key)
-        return _loaded[key]
+
+    def key(*given: Any) -> Any:
+        return tuple(found), signed, tuple(map(repr, given)), tuple(needed)
+
+    asked = key(observation_space, action_space)
+    if asked in _loaded:
+        _loaded[asked] = _loaded.pop(asked)
+        return _loaded[asked]
     dataset = _load(found, observation_space, action_space, needed)
-    _loaded[key] = dataset
+    _loaded[asked] = dataset
+    _loaded[key(dataset.observation_space, dataset.action_space)] = dataset
     while len(_loaded) > KEPT:
         del _loaded[next(iter(_loaded))]
     return dataset

@@ -92,6 +92,9 @@ def test_files_are_read_once_until_they_change(tmp_path: Path, cartpole: Any) ->
     path = offline.write(tmp_path / "a.parquet", *cartpole)
     first = load(path)
     assert load([path]) is first
+    env = gymnasium.make("CartPole-v1")
+    given = {"observation_space": env.observation_space, "action_space": env.action_space}
+    assert load(path, **given) is first
     half = {name: column[:20] for name, column in cartpole[0].items()}
     offline.write(tmp_path / "a.parquet", half, cartpole[1])
     assert len(load(path)) == 20
