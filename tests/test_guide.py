@@ -47,6 +47,16 @@ def test_every_python_block_of_the_guide_runs(
     assert namespace["mine"].status == "TERMINATED"
 
 
+@pytest.mark.parametrize("name", ["environments", "networks"])
+def test_every_python_block_of_the_other_pages_runs(here: None, name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    namespace: dict[str, Any] = {"__name__": name}
+    found = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert found
+    for number, block in enumerate(found):
+        exec(compile(block, f"{name}.md, block {number}", "exec"), namespace)
+
+
 def test_the_files_of_the_guide_are_experiments() -> None:
     found = blocks("yaml")
     assert found

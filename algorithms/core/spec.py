@@ -34,7 +34,14 @@ ALIASES = {
     "num_envs_per_worker": "num_envs_per_env_runner",
     "num_rollout_workers": "num_env_runners",
 }
-ENVIRONMENT = ("env", "env_config", "gym_env_vectorize_mode", "framestack", "is_atari")
+ENVIRONMENT = (
+    "env",
+    "env_config",
+    "gym_env_vectorize_mode",
+    "framestack",
+    "is_atari",
+    "action_mask_key",
+)
 COMPILE_SECONDS = 9.0
 SAVED_SECONDS = (0.9e-3, 0.1e-3)  # per update that is compiled: for the call, and for each row
 

@@ -227,3 +227,40 @@ def test_async_names_what_the_environment_raised_at_its_start() -> None:
     with pytest.raises(RuntimeError, match="OSError: no licence left"):
         envs.add(0)
     assert len(envs) == 0
+
+
+class OneWay(gymnasium.Env[Any, Any]):  # type: ignore[misc]
+    """One action is allowed; the others raise."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.way, self.action_space = config["way"], config["space"]
+        size = int(gymnasium.spaces.flatdim(self.action_space))
+        self.flags = np.zeros(size, np.int8)
+        self.flags[config["ones"]] = 1
+        mask = gymnasium.spaces.MultiBinary(size)
+        seen = gymnasium.spaces.Box(0.0, 1.0, (1,))
+        self.observation_space = gymnasium.spaces.Dict({"flags": mask, "seen": seen})
+        self.seen = {"flags": self.flags, "seen": np.zeros(1, np.float32)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self.seen, {}
+
+    def step(self, action: Any) -> Any:
+        if not np.array_equal(action, self.way):
+            raise ValueError(f"{action} is not the way")
+        return self.seen, 0.0, True, False, {}
+
+
+@pytest.mark.parametrize(
+    ("space", "way", "ones"),
+    [
+        *((gymnasium.spaces.Discrete(4), way, [way]) for way in range(4)),
+        (gymnasium.spaces.MultiDiscrete([2, 3]), [1, 0], [1, 2]),
+        (gymnasium.spaces.MultiDiscrete([2, 3]), [0, 2], [0, 4]),
+    ],
+)
+def test_an_environment_is_tried_with_an_action_that_its_mask_allows(
+    space: Any, way: Any, ones: list[int]
+) -> None:
+    config = {"space": space, "way": way, "ones": ones}
+    make(OneWay, config, 1, mask_key="flags").close()

@@ -61,6 +61,7 @@ def of(config: Mapping[str, Any], num_envs: int, vectorize_mode: str | None = No
         framestack=config.get("framestack", 1),
         is_atari=config.get("is_atari"),
         step_timeout=config.get("env_step_timeout_s"),
+        mask_key=config.get("action_mask_key", "action_mask"),
     )
 
 
@@ -80,6 +81,7 @@ def make(
     framestack: int = 1,
     is_atari: bool | None = None,
     step_timeout: float | None = None,
+    mask_key: str = "action_mask",
 ) -> PackEnvs:
     """A pack's environments without any member yet; `num_envs` sub-environments for each member.
 
@@ -87,10 +89,11 @@ def make(
     `env_config`: the creator's argument, or the keyword arguments of ``gymnasium.make``.
     `framestack`: so many observations as one. `is_atari`: an Atari game with the usual
     preprocessing; None: where the id names one. `step_timeout`: seconds that a step may take in a
-    process (``async``). Raises `InvalidConfig` for an unknown name, arguments the environment
-    refuses, an environment that breaks Gymnasium's rules, or a mode that cannot run it.
+    process (``async``). `mask_key`: the part of a Dict observation that flags the allowed actions.
+    Raises `InvalidConfig` for an unknown name, arguments the environment refuses, an environment
+    that breaks Gymnasium's rules, or a mode that cannot run it.
     """
-    made = _make(env, env_config, num_envs, vectorize_mode, is_atari, step_timeout)
+    made = _make(env, env_config, num_envs, vectorize_mode, is_atari, step_timeout, mask_key)
     return made if framestack == 1 else StackedFrames(made, framestack)
 
 
@@ -101,6 +104,7 @@ def _make(
     vectorize_mode: str,
     is_atari: bool | None,
     step_timeout: float | None,
+    mask_key: str,
 ) -> PackEnvs:
     config = dict(env_config or {})
     check_num_envs(num_envs)
@@ -126,13 +130,17 @@ def _make(
         if not named:
             raise InvalidConfig(f"vectorize_mode='envpool' takes EnvPool's tasks only, not {env!r}")
         return pool_envs(str(env), config, num_envs)
-    return _one_by_one(resolve(env, config), num_envs, vectorize_mode, step_timeout)
+    return _one_by_one(resolve(env, config), num_envs, vectorize_mode, step_timeout, mask_key)
 
 
 def _one_by_one(
-    factory: Factory, num_envs: int, vectorize_mode: str, step_timeout: float | None
+    factory: Factory,
+    num_envs: int,
+    vectorize_mode: str,
+    step_timeout: float | None,
+    mask_key: str,
 ) -> PackEnvs:
-    observation_space, action_space = probe(factory)
+    observation_space, action_space = probe(factory, mask_key)
     start: Any = functools.partial(LocalMember, factory, num_envs)
     if vectorize_mode == "async":
         start = functools.partial(ProcessMember, factory, num_envs, timeout=step_timeout)

@@ -19,8 +19,11 @@ from tunerl.errors import InvalidConfig
 Spaces = tuple[gymnasium.Space[Any], gymnasium.Space[Any]]
 
 
-def probe(factory: Factory) -> Spaces:
-    """The observation and action space of what `factory` makes. Raises `InvalidConfig`."""
+def probe(factory: Factory, mask_key: str = "action_mask") -> Spaces:
+    """The observation and action space of what `factory` makes. Raises `InvalidConfig`.
+
+    `mask_key`: the part of a Dict observation that flags the actions it may be tried with.
+    """
     try:
         env = factory()
     except Exception as error:
@@ -31,12 +34,12 @@ def probe(factory: Factory) -> Spaces:
             f"it must derive from gymnasium.Env (the old gym package is not supported)"
         )
     try:
-        return _check(factory, env)
+        return _check(factory, env, mask_key)
     finally:
         env.close()
 
 
-def _check(factory: Factory, env: gymnasium.Env[Any, Any]) -> Spaces:
+def _check(factory: Factory, env: gymnasium.Env[Any, Any], mask_key: str) -> Spaces:
     for kind in ("observation_space", "action_space"):
         space = getattr(env, kind, None)
         if not isinstance(space, gymnasium.Space):
@@ -44,12 +47,13 @@ def _check(factory: Factory, env: gymnasium.Env[Any, Any]) -> Spaces:
     check_spaces(
         env.observation_space, env.action_space, observations=OBSERVATIONS, actions=ACTIONS
     )
-    _check_reset(factory, env)
-    _check_step(factory, env)
+    seen = _check_reset(factory, env)
+    _check_step(factory, env, seen.get(mask_key) if isinstance(seen, dict) else None)
     return env.observation_space, env.action_space
 
 
-def _check_reset(factory: Factory, env: gymnasium.Env[Any, Any]) -> None:
+def _check_reset(factory: Factory, env: gymnasium.Env[Any, Any]) -> Any:
+    """The first observation."""
     try:
         result = env.reset(seed=0)
     except Exception as error:
@@ -57,11 +61,13 @@ def _check_reset(factory: Factory, env: gymnasium.Env[Any, Any]) -> None:
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         _refuse(factory, f"returned {_short(result)} from reset; it must return (obs, info)")
     _check_observation(factory, result[0], env.observation_space, "reset")
+    return result[0]
 
 
-def _check_step(factory: Factory, env: gymnasium.Env[Any, Any]) -> None:
+def _check_step(factory: Factory, env: gymnasium.Env[Any, Any], mask: Any) -> None:
     env.action_space.seed(0)
-    action = env.action_space.sample()
+    flags = _as_mask(env.action_space, mask)
+    action = env.action_space.sample() if flags is None else env.action_space.sample(mask=flags)
     try:
         result = env.step(action)
     except Exception as error:
@@ -109,6 +115,19 @@ def _check_observation(
         _refuse(factory, f"returned an {path} from {where} that holds NaN or infinity: {array}")
     if not space.contains(array if array.ndim else array[()]):
         _refuse(factory, f"returned an {path} from {where} outside of {space}: {_short(array)}")
+
+
+def _as_mask(space: gymnasium.Space[Any], flags: Any) -> Any:
+    """Flags of the allowed actions as a discrete space takes them; None for other spaces."""
+    if flags is None or not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return None
+    flat: Any = (np.ravel(flags) > 0.5).astype(np.int8)
+    if isinstance(space, spaces.Discrete):
+        return flat if len(flat) == space.n else None
+    counts = np.ravel(space.nvec)
+    if len(flat) != counts.sum() or space.nvec.ndim != 1:
+        return None
+    return tuple(np.split(flat, np.cumsum(counts)[:-1]))
 
 
 def _is_row(obs: Any) -> bool:
