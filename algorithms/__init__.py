@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from algorithms.callbacks import DefaultCallbacks, RLlibCallback
     from algorithms.config import AlgorithmConfig
     from algorithms.core.nets import register_model
+    from algorithms.playing import rollout
     from algorithms.ppo import PPO, PPOConfig
     from tunerl.registry import register_env
 
@@ -25,6 +26,7 @@ __all__ = [
     "RLlibCallback",
     "register_env",
     "register_model",
+    "rollout",
 ]
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
     "TorchRLModule": "algorithms.rl_module",
     "ValueFunctionAPI": "algorithms.rl_module",
     "register_action_dist": "algorithms.core.custom_dists",
+    "rollout": "algorithms.playing",
     "register_model": "algorithms.core.nets",
     "register_preprocessor": "algorithms.core.preprocessors",
 }

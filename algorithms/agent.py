@@ -172,6 +172,11 @@ class Agent:
         own = {"trainable": self.name, "seed": self._seed, "config": plain(self._settings)}
         self.set_state({**own, "state": state})
 
+    def seat(self) -> tuple[AlgorithmPack, int]:
+        """The pack that it is in, and its row there now."""
+        pack = self._member()
+        return pack, pack.ids.index(self._id)
+
     def _own(self) -> None:
         """Raise `Conflict` unless one may train or stop it now."""
         if self._guest:

@@ -17,7 +17,8 @@ from algorithms.core.spec import AlgorithmSpec
 from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, ONCE, canonical, foreign_to
 from algorithms.offline.spaces_json import plain
-from tunerl.errors import Conflict, InvalidConfig, Problem, nearest
+from algorithms.synonyms import hint
+from tunerl.errors import Conflict, InvalidConfig, Problem
 from tunerl.hyperparameters import defaults, resolve_fields
 
 if TYPE_CHECKING:
@@ -300,4 +301,4 @@ class AlgorithmConfig:
         return (before if isinstance(before, dict) and not is_domain(before) else {}) | own
 
     def _unknown(self, name: str) -> str:
-        return f"{self.spec.name} has no setting {name!r}; {nearest(name, self.keys())}"
+        return f"{self.spec.name} has no setting {name!r}; {hint(name, self.keys())}"

@@ -55,6 +55,27 @@ def evaluate_checkpoint(path: Path, episodes: int, seed: int) -> dict[str, Any]:
     return metrics
 
 
+@runtime_checkable
+class Plays(Protocol):
+    """A `TrainableSpec` whose agents can be watched."""
+
+    def rollout(self, path: str, **how: Any) -> dict[str, Any]: ...
+
+
+def roll_out_checkpoint(path: Path, **how: Any) -> dict[str, Any]:
+    """What the agent of a checkpoint reached, and the videos of it; `how`: the trainable's words.
+
+    Raises `NotFound`, `CorruptCheckpoint`, and `InvalidInput` where the trainable cannot play.
+    """
+    directory = replica_directory(path)
+    _, meta = checkpoints.load(str(directory))
+    spec = registry.trainable(str(meta.get("trainable")))
+    if not isinstance(spec, Plays):
+        raise InvalidInput(f"trainable {spec.name!r} has no agents that could play")
+    found: dict[str, Any] = clean(spec.rollout(str(directory), **how))
+    return found
+
+
 def replica_directory(path: Path) -> Path:
     """`path` itself where it holds a state, else the first replica's directory in it."""
     numbered = sorted((d for d in path.glob("*/") if d.name.isdecimal()), key=lambda d: int(d.name))

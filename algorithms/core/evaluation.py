@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms.core import envs
-from algorithms.core.envs import PackEnvs
+from algorithms.core.envs import PackEnvs, StepBatch
 from algorithms.core.member import derived_seed
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.trial import Config, Metrics
@@ -128,32 +128,41 @@ def _play(
     pack: AlgorithmPack, row: int, seed: int, count: int, explore: bool
 ) -> Generator[tuple[int, float, int], None, None]:
     """Episodes without end in `count` fresh environments: (environment, return, length) of each."""
-    generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))
     running, length = np.zeros(count), np.zeros(count, np.int64)
-    distribution, flat = pack.actor(pack.members[row]), pack.flat[row : row + 1]
-    mind = pack.mind(count)
     with contextlib.closing(_environments(pack, pack.members[row].config, count)) as playing:
-        playing.add(derived_seed(seed, "evaluation environments") >> 32)
-        while True:
-            obs = pack.obs_codec.encode(playing.obs)
-            if pack.filter:
-                obs = pack.obs_stats.normalize_row(row, obs)
-            with torch.inference_mode():
-                weights = _weight_noise(pack, generator) if explore else ()
-                inputs = mind(flat, torch.from_numpy(np.array(obs, np.float32)), *weights)
-                noise = torch.from_numpy(distribution.noise(generator, (1, count)))
-                action = (
-                    distribution.sample(inputs, noise) if explore else distribution.mode(inputs)
-                )
-            batch = playing.step(pack.action_codec.decode(action.numpy()))
-            if batch.error:
-                raise batch.error[0]
-            mind.after(action.numpy(), batch)
+        for batch in steps(pack, row, playing, seed=seed, explore=explore):
             running += batch.reward[0]
             length += batch.valid[0]
             for env in np.nonzero(batch.terminated[0] | batch.truncated[0])[0].tolist():
                 yield env, float(running[env]), int(length[env])
                 running[env], length[env] = 0.0, 0
+
+
+def steps(
+    pack: AlgorithmPack, row: int, playing: PackEnvs, *, seed: int, explore: bool
+) -> Generator[StepBatch, None, None]:
+    """What each step gives, `[1, E]`, of one member that plays in `playing` (without a row yet).
+
+    Raises what an environment raises.
+    """
+    generator = np.random.Generator(np.random.PCG64(derived_seed(seed, "evaluation")))
+    distribution, flat = pack.actor(pack.members[row]), pack.flat[row : row + 1]
+    mind, count = pack.mind(playing.num_envs), playing.num_envs
+    playing.add(derived_seed(seed, "evaluation environments") >> 32)
+    while True:
+        obs = pack.obs_codec.encode(playing.obs)
+        if pack.filter:
+            obs = pack.obs_stats.normalize_row(row, obs)
+        with torch.inference_mode():
+            weights = _weight_noise(pack, generator) if explore else ()
+            inputs = mind(flat, torch.from_numpy(np.array(obs, np.float32)), *weights)
+            noise = torch.from_numpy(distribution.noise(generator, (1, count)))
+            action = distribution.sample(inputs, noise) if explore else distribution.mode(inputs)
+        batch = playing.step(pack.action_codec.decode(action.numpy()))
+        if batch.error:
+            raise batch.error[0]
+        mind.after(action.numpy(), batch)
+        yield batch
 
 
 def _environments(pack: AlgorithmPack, config: Config, count: int) -> PackEnvs:

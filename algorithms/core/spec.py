@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from algorithms import callbacks
+from algorithms import callbacks, synonyms
 from algorithms.core import envs, names, nets, warming
 from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
@@ -212,6 +212,12 @@ class AlgorithmSpec(TrainableSpec):
         finally:
             algorithm.stop()
 
+    def rollout(self, path: str, **how: Any) -> dict[str, Any]:
+        """Let the agent of a checkpoint play; `how`: arguments of `algorithms.playing.play`."""
+        from algorithms.playing import play
+
+        return play(path, **how)
+
 
 def updates_per_step(config: Mapping[str, Any]) -> float:
     """Updates of an agent for each environment step that it takes."""
@@ -239,8 +245,11 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
             problems.append(Problem(name, f"is the older name of {new!r}, which is given too"))
         elif new in elsewhere and new not in fields:
             foreign.append((name, value, elsewhere[new]))
-        else:
+        elif new in fields:
             found[new] = value
+        else:
+            told = f"unknown hyperparameter {name!r}; {synonyms.hint(str(name), fields)}"
+            problems.append(Problem(str(name), told))
     if isinstance(found.get("model"), Mapping):
         model = found["model"] = dict(found["model"])
         for name in keywords.MODEL.keys() & model.keys():

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from service.cli import processes, remote
+from service.cli import agents, processes, remote
 
 app = typer.Typer(
     name="tunerl",
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (processes, remote):
+for module in (processes, agents, remote):
     for command in module.COMMANDS:
         name = command.__name__.removesuffix("_command")
         app.command(name)(command)
