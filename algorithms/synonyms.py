@@ -17,7 +17,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "mini_batch_size": ("minibatch_size", "train_batch_size"),
     "num_minibatches": ("minibatch_size",),
     "n_minibatches": ("minibatch_size",),
-    "n_steps": ("train_batch_size", "rollout_fragment_length"),
     "num_steps": ("train_batch_size", "rollout_fragment_length"),
     "rollout_length": ("rollout_fragment_length", "train_batch_size"),
     "n_epochs": ("num_epochs",),

@@ -214,9 +214,10 @@ def test_an_agent_acts_evaluates_saves_and_goes_on(tmp_path: Path) -> None:
         assert len({int(agent.compute_single_action(obs, explore=True)) for _ in range(60)}) == 2
         assert agent.evaluate(duration=2)["env_runners"]["num_episodes"] == 2
         twin.restore(path)
-        assert twin.get_weights()["default_policy"].keys() == agent.get_weights()[
-            "default_policy"
-        ].keys()
+        assert (
+            twin.get_weights()["default_policy"].keys()
+            == agent.get_weights()["default_policy"].keys()
+        )
         ours, theirs = agent.train(), twin.train()
         for name in ("learners/default_policy/qf_loss", "env_runners/episode_return_mean"):
             assert ours[name] == theirs[name]

@@ -13,7 +13,6 @@ from tunerl.trainable import hyperparameters
 WANTED = {
     "learning_rate": "lr",
     "batch_size": "minibatch_size",
-    "n_steps": "train_batch_size",
     "ent_coef": "entropy_coeff",
     "clip_range": "clip_param",
     "gae_lambda": "lambda_",
