@@ -121,7 +121,7 @@ _ITERATION = "an iteration is one batch of train_batch_size steps"
 _STACK = "there is one API, with the new stack's names (results answer to the older ones too)"
 _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
-_OWN_STEPS = "it learns from its own steps; BC and MARWIL learn from files"
+_OWN_STEPS = "it learns from its own steps; BC, MARWIL, CQL and IQL learn from files"
 _FILES = "the files are read once, and stay in memory"
 _SHARE = "say it in the model: model={'vf_share_layers': True}"
 
@@ -172,7 +172,7 @@ FOREIGN: dict[str, Foreign] = {
     "entropy_coeff_schedule": Foreign((None,), _SCHEDULE),
     "shuffle_sequences": Foreign((), "it is called shuffle_batch_per_epoch now"),
     # offline_data
-    "input_": Foreign(("sampler", None), "it learns from its own steps; BC and MARWIL from files"),
+    "input_": Foreign(("sampler", None), _OWN_STEPS),
     "input_config": Foreign(({}, None), "give the files: offline_data(input_=...)"),
     "input_read_method": Foreign((), _OWN_STEPS),
     "input_read_method_kwargs": Foreign(({}, None), _FILES),

@@ -6,6 +6,7 @@ Invariant: a dataset is never changed once loaded, so those who ask for the same
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from algorithms.offline import files, json_lines, minari_data, parquet
 from algorithms.offline.checks import check_part, spaces_of
 from algorithms.offline.columns import completed, require
 from algorithms.offline.part import Part
+from algorithms.offline.spaces_json import to_json
 from tunerl.errors import InvalidInput
 
 Array = NDArray[Any]
@@ -127,8 +129,9 @@ def _cached(
     found = files.find(files.places(input_), method)
     signed = tuple(files.signature(path) for path, _ in found)
 
-    def key(*given: Any) -> Any:
-        return tuple(found), signed, tuple(map(repr, given)), tuple(needed)
+    def key(*given: Space[Any] | None) -> Any:
+        told = tuple(space is not None and json.dumps(to_json(space)) for space in given)
+        return tuple(found), signed, told, tuple(needed)
 
     asked = key(observation_space, action_space)
     if asked in _loaded:
