@@ -261,7 +261,7 @@ class AlgorithmConfig:
         for given, value in with_explore(settings).items():
             name = canonical(given)
             try:
-                accepted |= self._checked(method, name, value)
+                accepted |= self._checked(method if name == given else None, name, value)
             except InvalidConfig as error:
                 problems += error.problems
         if problems:
