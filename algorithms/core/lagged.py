@@ -7,7 +7,7 @@ updates, and a turn learns on batches collected a fixed number of turns ago.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,17 @@ from torch import Tensor
 
 from algorithms.core.stack import Batch
 from algorithms.core.turns import TurnPack
+from tunerl.errors import TrainableError
 from tunerl.trial import Config
 
 
 class LaggedPack(TurnPack):
     """`self.ages` says how old, in turns, the batches are that a turn learns on, one after the
     other; a member that has none so old yet does without. Each is learned from in `num_epochs`
-    passes over minibatches of whole columns."""
+    passes over minibatches of whole columns. `source`: whence the batches of a lone member come,
+    if not from the sampler, with the `version` that acted; how late they are is then up to it."""
+
+    source: Callable[[], Batch] | None = None
 
     @property
     @abstractmethod
@@ -38,6 +42,15 @@ class LaggedPack(TurnPack):
         super().__init__(config, resolve, key)
         size = self.shared["minibatch_size"] or self.samples
         self.minibatch = min(self.columns, max(1, size // self.horizon))
+
+    def _collect(self) -> Batch:
+        if self.source is None:
+            return super()._collect()
+        try:
+            return self.source()
+        except TrainableError as error:
+            self._lost(0, error)
+            return {}
 
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:
         """A batch `[len(rows), ...]` with what the loss needs besides what was collected."""
@@ -85,12 +98,13 @@ class LaggedPack(TurnPack):
     # -- learning -----------------------------------------------------------------------------
 
     def learn(self, batch: Batch) -> None:
-        batch = batch | {"version": self.more["version"].clone()}
+        batch = {"version": self.more["version"].clone()} | batch
         every, turns = torch.arange(len(self.members)), self.more["turns"]
         if self.depth > 1:
             for name, value in batch.items():
                 self.more[f"memory/{name}"][every, turns % self.depth] = value
-        for age in self.ages:
+        waited = 0 if self.source is None else min(self.ages)
+        for age in (age - waited for age in self.ages):
             due = [row for row, turn in enumerate(turns.tolist()) if turn >= age]
             if due:
                 self._learn_on(due, self._aged(due, age) if age else dict(batch))

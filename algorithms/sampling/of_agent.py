@@ -1,14 +1,17 @@
 """The environment runners of a lone agent: in actors where it was asked for, once they are needed.
 
-Invariant: where they live changes none of the agent's numbers.
+Invariant: where they live changes none of the agent's numbers, but for those agents whose actors
+do not wait (`asynchronous.py`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
+from algorithms.sampling.asynchronous import AsyncActors, can_lag, collected
 from algorithms.sampling.group import EnvRunnerGroup
 from algorithms.sampling.spread import SpreadSampler, can_spread
 from tunerl.trial import Metrics
@@ -34,7 +37,8 @@ class Runners:
 
     def begin(self) -> None:
         """Before an iteration: the actors, if there are to be any, collect for it."""
-        if self._group is None and self._wanted() and can_spread(self.agent.pack):
+        pack = self.agent.pack
+        if self._group is None and self._wanted() and (can_spread(pack) or can_lag(pack)):
             self._make()
 
     @property
@@ -77,6 +81,10 @@ class Runners:
         if fleet is not None and can_spread(pack):
             fleet.call("ping")  # starting takes its time; it is none of the environment's
             pack.sampler = SpreadSampler(pack, fleet, config["sample_timeout_s"], self._restarted)
+        elif fleet is not None and can_lag(pack):
+            fleet.call("ping")
+            actors = AsyncActors(pack, fleet, config["sample_timeout_s"], self._restarted)
+            pack.source = partial(collected, pack, actors)
         return self._group
 
     def _restarted(self, which: slice) -> None:

@@ -53,7 +53,9 @@ class ShareRunner(EnvRunner):
         fails there is only ``failure``.
         """
         sampler = self.pack.sampler
-        self.pack.flat[:] = torch.from_numpy(parameters)
+        for rows in (self.pack.flat, self.pack.more.get("acting")):
+            if rows is not None:
+                rows[:] = torch.from_numpy(parameters)
         if stats is not None:
             self.set_statistics(stats)
             self._gather()
