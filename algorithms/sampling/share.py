@@ -28,10 +28,11 @@ class ShareRunner(EnvRunner):
     """Sub-environments ``first`` to ``first + num_envs`` of `total`; see `place`."""
 
     first, total = 0, 0
+    failure: Failure | None = None  # of its environments, until they are placed anew
 
     def place(self, state: EnvState | int, first: int, total: int) -> None:
         """Take over the share's environments: from their state, or fresh from a seed."""
-        self.first, self.total = first, total
+        self.first, self.total, self.failure = first, total, None
         count_from(first)
         envs = self.pack.sampler.envs
         seed, found = (state, None) if isinstance(state, int) else (0, state)
@@ -53,6 +54,8 @@ class ShareRunner(EnvRunner):
         fails there is only ``failure``.
         """
         sampler = self.pack.sampler
+        if self.failure is not None:
+            return {"failure": self.failure}
         for rows in (self.pack.flat, self.pack.more.get("acting")):
             if rows is not None:
                 rows[:] = torch.from_numpy(parameters)
@@ -67,6 +70,7 @@ class ShareRunner(EnvRunner):
 
         rollout = sampler.collect(self._in_place, noise, lost)
         if failed:
+            self.failure = failed[0]
             sampler.obs_stats.add()
             return {"failure": failed[0]}
         self._steps += int(rollout.valid.sum())

@@ -61,7 +61,7 @@ OWN: dict[str, Effects] = {
     | LAGGED
     | {
         "use_gae": (False, {"lambda_": 0.5}),
-        "normalize_advantages": (False, {}),
+        "normalize_advantages": (True, {}),
         "circular_buffer_num_batches": (2, {}),
         "circular_buffer_iterations_per_batch": (3, {}),
         "clip_param": (0.001, {}),
