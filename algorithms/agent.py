@@ -48,6 +48,10 @@ class Agent:
         self._sit(pack, ReplicaId(0, 0), drawn if seed is None else seed)
         pack.owner = self
         try:
+            if self._settings.get("num_learners", 0) > 1:
+                from algorithms.sampling.learner import check_learners
+
+                check_learners(pack, self._settings["num_learners"])
             pack.join(self._id, self._settings, self._seed)
         except BaseException:
             self.stop()

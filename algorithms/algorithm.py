@@ -66,7 +66,7 @@ class Algorithm(Agent):
     def training_step(self) -> ResultDict:
         """What one iteration does; its metrics, nested or flat. A subclass may say it anew."""
         pack = self._member()
-        if self.config.get("num_env_runners"):
+        if self.config.get("num_env_runners") or self.config.get("num_learners"):
             self._runners.begin()
         report = pack.step()[self._id]
         if isinstance(report, Failure):

@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "observation_filter",
         "rollout_fragment_length",
     ),
-    "learners": (),
+    "learners": ("num_learners",),
     "offline_data": (
         "input_",
         "input_read_method",
@@ -141,7 +141,6 @@ FOREIGN: dict[str, Foreign] = {
     "placement_strategy": Foreign(("PACK",), "a pack is one worker, there is nothing to place"),
     "num_gpus_per_env_runner": Foreign((0, 0.0), _CPU),
     "custom_resources_per_env_runner": Foreign(({}, None), _ONE_PROCESS),
-    "num_learners": Foreign((0, 1), "an agent learns in its pack's process"),
     "num_cpus_per_learner": Foreign(("auto", 1, 1.0), _CPU),
     "num_gpus_per_learner": Foreign((0, 0.0), _CPU),
     "num_aggregator_actors_per_learner": Foreign((0,), _ONE_PROCESS),

@@ -209,8 +209,11 @@ class OnPolicyPack(AlgorithmPack):
         return columns
 
     def _learn(self, rollout: Rollout) -> list[dict[str, float]]:
-        """All epochs; the mean of each statistic, one dictionary a row."""
-        fields, vectors = self._fields(rollout), self._vectors()
+        return self.learn_from(self._fields(rollout))
+
+    def learn_from(self, fields: Batch) -> list[dict[str, float]]:
+        """All epochs over fields `[K, N, ...]`; the mean of each statistic, a dictionary a row."""
+        vectors = self._vectors()
         names = (*self.statistics, "gradients_default_optimizer_global_norm")
         rows = len(self.members)
         sums, counts = torch.zeros(rows, len(names)), torch.zeros(rows, 1)

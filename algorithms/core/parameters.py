@@ -105,6 +105,12 @@ class CommonParameters(AgentParameters):
         True, "make an actor anew that died or took too long; False: the agent fails"
     )
     max_num_env_runner_restarts: int = vector(1000, "how often, all in all", low=0)
+    num_learners: int = vector(
+        0,
+        "a lone agent's: above 1, so many Ray actors each take the gradient of their part of a "
+        "minibatch",
+        low=0,
+    )
     framestack: int = fixed(1, "so many of the last observations (a Box) are one", low=1)
     is_atari: bool | None = fixed(
         None,

@@ -13,6 +13,8 @@ import torch
 
 from algorithms.sampling.asynchronous import AsyncActors, can_lag, collected
 from algorithms.sampling.group import EnvRunnerGroup
+from algorithms.sampling.learner import spread_learning
+from algorithms.sampling.remote import Fleet
 from algorithms.sampling.spread import SpreadSampler, can_spread
 from tunerl.trial import Metrics
 
@@ -33,6 +35,7 @@ class Runners:
     def __init__(self, agent: Algorithm) -> None:
         self.agent = agent
         self._group: EnvRunnerGroup | None = None
+        self._learners: Fleet | None = None
         self._given: torch.Tensor | None = None  # the parameters that the group was given last
 
     def begin(self) -> None:
@@ -40,6 +43,9 @@ class Runners:
         pack = self.agent.pack
         if self._group is None and self._wanted() and (can_spread(pack) or can_lag(pack)):
             self._make()
+        number = self.agent.config.get("num_learners") or 0
+        if number > 1 and self._learners is None and not self.agent.in_sweep:
+            self._learners = spread_learning(self.agent.pack, self.agent.config, number)
 
     @property
     def group(self) -> EnvRunnerGroup:
@@ -65,6 +71,9 @@ class Runners:
         if self._group is not None:
             self._group.stop()
             self._group = None
+        if self._learners is not None:
+            self._learners.stop()
+            self._learners = None
 
     def _wanted(self) -> bool:
         return bool(self.agent.config.get("num_env_runners")) and not self.agent.in_sweep

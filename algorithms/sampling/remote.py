@@ -109,12 +109,10 @@ def _actor(kind: type) -> type:
 class Fleet:
     """`count` actors, numbered from 1. `restarts`: how often one may be made anew, in all."""
 
-    def __init__(
-        self, recipe: Recipe, count: int, *, cpus: float = 1.0, gpus: float = 0.0, restarts: int = 0
-    ) -> None:
+    def __init__(self, recipe: Recipe, count: int, *, cpus: float = 1.0, restarts: int = 0) -> None:
         self.recipe, self.restarts_left, self.restarts = recipe, restarts, 0
         self.ray = connect()
-        self._options = {"num_cpus": self._cpus(cpus, count), "num_gpus": gpus, "max_restarts": 0}
+        self._options = {"num_cpus": self._cpus(cpus, count), "max_restarts": 0}
         self._class = self.ray.remote(_actor(recipe.kind))
         self._carried = self.ray.put(self._portable())
         self.actors: dict[int, Any] = {}
@@ -226,15 +224,6 @@ class Fleet:
             for actor in self.actors.values():
                 self.ray.kill(actor, no_restart=True)
         self.actors.clear()
-        disconnect()
-
-
-def resources_of(kind: str) -> float:
-    """How much of a resource ("GPU") the cluster has."""
-    ray = connect()
-    try:
-        return float(ray.cluster_resources().get(kind, 0.0))
-    finally:
         disconnect()
 
 

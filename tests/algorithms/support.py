@@ -34,6 +34,7 @@ RUNNERS = {
     "sample_timeout_s",
     "restart_failed_env_runners",
     "max_num_env_runner_restarts",
+    "num_learners",
 }
 """Settings of a lone agent's actors; see tests/sampling."""
 
