@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms import callbacks
 from algorithms.core import nets
-from algorithms.core.evaluation import with_explore
 from algorithms.core.spec import AlgorithmSpec
 from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, ONCE, canonical, foreign_to
 from algorithms.offline.spaces_json import plain
+from algorithms.older import in_our_words
 from algorithms.synonyms import hint
 from tunerl.errors import Conflict, InvalidConfig, Problem
 from tunerl.hyperparameters import defaults, resolve_fields
@@ -258,7 +258,7 @@ class AlgorithmConfig:
             )
         accepted: dict[str, Any] = {}
         problems: list[Problem] = []
-        for given, value in with_explore(settings).items():
+        for given, value in in_our_words(settings).items():
             name = canonical(given)
             try:
                 accepted |= self._checked(method if name == given else None, name, value)

@@ -118,7 +118,7 @@ _FAILURES = (
 _SPACES = "the spaces are those of the environment; leave it out"
 _EVALUATES = "evaluation plays in the pack's own process, in up to 10 environments at once"
 _ITERATION = "an iteration is one batch of train_batch_size steps"
-_STACK = "there is one API, with the new stack's names (results answer to the older ones too)"
+_STACK = "there is one API, which answers to the names of both stacks"
 _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
 _OWN_STEPS = "it learns from its own steps; BC, MARWIL, CQL and IQL learn from files"
@@ -221,8 +221,8 @@ FOREIGN: dict[str, Foreign] = {
     "export_native_model_files": Foreign((False,), "save get_module() with torch yourself"),
     "checkpoint_trainable_policies_only": Foreign((False,), "there is one policy"),
     # the API itself
-    "enable_rl_module_and_learner": Foreign((True,), _STACK),
-    "enable_env_runner_and_connector_v2": Foreign((True,), _STACK),
+    "enable_rl_module_and_learner": Foreign((True, False), _STACK),
+    "enable_env_runner_and_connector_v2": Foreign((True, False), _STACK),
 }
 
 

@@ -44,7 +44,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "num_envs": ("num_envs_per_env_runner",),
     "env_id": ("env",),
     "gym_id": ("env",),
-    "buffer_size": ("replay_buffer_config",),
+    "buffer_size": ("replay_buffer_capacity",),
     "learning_starts": ("num_steps_sampled_before_learning_starts",),
     "target_update_interval": ("target_network_update_freq",),
     "target_network_frequency": ("target_network_update_freq",),

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from algorithms import callbacks, synonyms
+from algorithms import callbacks, older, synonyms
 from algorithms.core import envs, names, nets, warming
 from algorithms.core.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
-from algorithms.core.evaluation import evaluation_problems, with_explore
+from algorithms.core.evaluation import evaluation_problems
 from algorithms.core.preprocessors import custom_preprocessor
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
@@ -239,7 +239,11 @@ def own_settings(config: Mapping[str, Any], parameters: type) -> tuple[Config, l
     found: Config = {}
     foreign: list[tuple[str, Any, keywords.Foreign]] = []
     problems: list[Problem] = []
-    for name, value in with_explore(config).items():
+    try:
+        config = older.in_our_words(config)
+    except InvalidConfig as error:
+        problems += error.problems
+    for name, value in config.items():
         new = keywords.canonical(name)
         if new != name and new in config:
             problems.append(Problem(name, f"is the older name of {new!r}, which is given too"))
