@@ -12,7 +12,12 @@ from typing import Any
 from tunerl.trial import Config
 
 _used: dict[str, Any] = {}
-_INNER = (("model", "custom_model"), ("evaluation_config", "env"))
+_INNER = (
+    ("model", "custom_model"),
+    ("model", "custom_action_dist"),
+    ("model", "custom_preprocessor"),
+    ("evaluation_config", "env"),
+)
 
 
 def word(value: Any) -> str:
@@ -61,7 +66,7 @@ def recalled(config: Mapping[str, Any]) -> Config:
     if config.get("callbacks") is not None:
         found["callbacks"] = _each_recalled(config["callbacks"])
     for name, key in _INNER:
-        inner = config.get(name)
+        inner = found.get(name)
         if isinstance(inner, Mapping) and key in inner:
             found[name] = {**inner, key: _recalled(inner[key])}
     return found

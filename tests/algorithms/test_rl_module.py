@@ -13,6 +13,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algorithms import (
+    ActionDistribution,
     Columns,
     DefaultModelConfig,
     ModelCatalog,
@@ -25,6 +26,7 @@ from algorithms import (
 )
 from algorithms.algorithm import Algorithm
 from algorithms.core.nets.models import ModelV2Network, ModuleNetwork
+from algorithms.core.preprocessors import NoPreprocessor
 from tests.algorithms.support import lone, tiny
 from tunerl.errors import InvalidConfig, InvalidInput
 
@@ -58,6 +60,25 @@ class Critic(Plain, ValueFunctionAPI):
     def compute_values(self, batch: Any, embeddings: Any = None) -> Tensor:
         features = self.body(batch[Columns.OBS]) if embeddings is None else embeddings
         return self.vf(features).squeeze(-1)  # type: ignore[no-any-return]
+
+
+class Halved(NoPreprocessor):
+    """Half of what there is."""
+
+    def transform(self, observation: Any) -> Any:
+        return 0.5 * observation
+
+
+class Sharper(ActionDistribution):
+    """A categorical of doubled logits."""
+
+    def __init__(self, inputs: Tensor, model: Any = None) -> None:
+        super().__init__(inputs, model)
+        self.dist = torch.distributions.Categorical(logits=2.0 * inputs)
+
+    @staticmethod
+    def required_model_output_shape(action_space: Any, model_config: Any) -> int:
+        return int(action_space.n)
 
 
 def small() -> PPOConfig:
@@ -232,3 +253,18 @@ def test_a_recurrent_agent_is_asked_with_its_state() -> None:
         algo.compute_single_action(obs, [np.zeros(3)])
     assert algo.compute_single_action(obs) in (0, 1)
     algo.stop()
+
+
+def test_classes_in_the_settings_of_a_network_outlive_a_checkpoint(tmp_path: Path) -> None:
+    model = {"custom_preprocessor": Halved, "custom_action_dist": Sharper, "fcnet_hiddens": [8]}
+    algo = small().training(model=model).build()
+    algo.train()
+    obs = np.array([0.1, -0.2, 0.3, 0.4], np.float32)
+    wanted = algo.get_policy().compute_single_action(obs)[2]
+    path = algo.save(str(tmp_path / "c"))
+    algo.stop()
+    again = Algorithm.from_checkpoint(path)
+    assert again.config["model"]["custom_preprocessor"] is Halved
+    found = again.get_policy().compute_single_action(obs)[2]
+    assert found["vf_preds"] == wanted["vf_preds"]
+    again.stop()

@@ -9,8 +9,10 @@ import pytest
 
 from algorithms.core import envs
 from algorithms.core.envs.atari import game_of
-from tests.algorithms.support import lone, tiny
+from tests.algorithms.support import lone, open_pack, timeless, tiny
 from tunerl.errors import InvalidConfig
+from tunerl.statistics import iqm
+from tunerl.trial import ReplicaId
 
 SHORT = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1}
 
@@ -101,3 +103,20 @@ def test_an_agent_trains_in_the_environments_of(package: str, changes: dict[str,
     metrics, state = lone(tiny(**changes, **SHORT), 0, 2)
     assert metrics[-1]["num_env_steps_sampled_lifetime"] > 32
     assert np.isfinite(state.arrays["parameters"]).all()
+
+
+@pytest.mark.slow
+def test_ppo_learns_minatar_breakout_from_its_pictures() -> None:
+    """Random play has a mean return of 0.4."""
+    pytest.importorskip("minatar")
+    config = tiny(env="MinAtar/Breakout-v1", train_batch_size=1024, minibatch_size=256, lr=1e-3,
+                  num_envs_per_env_runner=8, num_epochs=3, model={},
+                  entropy_coeff=0.01)  # fmt: skip
+    pack = open_pack(config)
+    for seed in range(3):
+        pack.join(ReplicaId(seed, 0), config, seed)
+    for _ in range(50):
+        reports = pack.step()
+    pack.close()
+    returns = [timeless(report)["env_runners/episode_return_mean"] for report in reports.values()]
+    assert iqm(returns) > 2.5, returns
