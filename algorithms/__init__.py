@@ -9,21 +9,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from algorithms.a2c import A2C, A2CConfig
+    from algorithms.a3c import A3C, A3CConfig
     from algorithms.algorithm import Algorithm
+    from algorithms.appo import APPO, APPOConfig
     from algorithms.callbacks import DefaultCallbacks, RLlibCallback
     from algorithms.config import AlgorithmConfig
     from algorithms.core.nets import register_model
+    from algorithms.impala import IMPALA, IMPALAConfig
     from algorithms.playing import rollout
     from algorithms.ppo import PPO, PPOConfig
+    from algorithms.vpg import VPG, VPGConfig
     from tunerl.registry import register_env
 
 __all__ = [
+    "A2C",
+    "A3C",
+    "APPO",
+    "IMPALA",
     "PPO",
+    "VPG",
+    "A2CConfig",
+    "A3CConfig",
+    "APPOConfig",
     "Algorithm",
     "AlgorithmConfig",
     "DefaultCallbacks",
+    "IMPALAConfig",
     "PPOConfig",
     "RLlibCallback",
+    "VPGConfig",
     "register_env",
     "register_model",
     "rollout",

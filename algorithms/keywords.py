@@ -163,6 +163,11 @@ FOREIGN: dict[str, Foreign] = {
     "compress_observations": Foreign((False,), "rollouts are kept as they are"),
     # training
     "optimizer": Foreign(({}, None), _OPTIMIZER),
+    "vtrace": Foreign((True,), "it always corrects with v-trace"),
+    "sample_async": Foreign((True,), "workers deliver in turn, each late by a known number"),
+    "num_multi_gpu_tower_stacks": Foreign((1,), _CPU),
+    "minibatch_buffer_size": Foreign((1,), "set learner_queue_size"),
+    "timeout_s_sampler_manager": Foreign((0.0, 0), "set sample_timeout_s"),
     "learner_class": Foreign((None,), "write an algorithm with a loss of its own"),
     "learner_connector": Foreign((None,), "write an algorithm of its own"),
     "add_default_connectors_to_learner_pipeline": Foreign((True,), "leave it out"),
