@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from typer.testing import CliRunner
 
@@ -188,29 +189,28 @@ def test_a_writer_starts_a_file_with_the_episode_after_the_one_that_was_too_much
 # -- while it learns -------------------------------------------------------------------------
 
 
-def traced(output: Path | None, **changes: Any) -> Any:
-    config = tiny(output=None if output is None else str(output), **changes)
-    return lone(config, 3, 3)
-
-
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_tracing_changes_nothing_and_holds_every_step(tmp_path: Path, env: str) -> None:
-    plain = traced(None, env=env)
-    metrics, state = traced(tmp_path / "data", env=env)
-    assert metrics == plain[0]
-    for name, array in state.arrays.items():
-        np.testing.assert_array_equal(array, plain[1].arrays[name])
+    pack, plain, traced = open_pack(tiny(env=env)), ReplicaId(0, 0), ReplicaId(1, 0)
+    pack.join(plain, tiny(env=env), 3)
+    pack.join(traced, tiny(env=env, output=str(tmp_path / "data")), 3)
+    for _ in range(3):
+        report = pack.step()
+        metrics = timeless(report[traced])
+        assert metrics == timeless(report[plain])
+    assert torch.equal(*pack.flat)
+    pack.close()
     found = load(tmp_path / "data")
-    assert len(found) == metrics[-1]["num_env_steps_sampled_lifetime"] == 3 * 64
+    assert len(found) == metrics["num_env_steps_sampled_lifetime"] == 3 * 64
     ended = found.terminateds | found.truncateds
-    assert ended.sum() == metrics[-1]["env_runners/num_episodes_lifetime"]
+    assert ended.sum() == metrics["env_runners/num_episodes_lifetime"]
     going_on = ~found.last
     np.testing.assert_array_equal(found.new_obs[going_on], found.obs[1:][going_on[:-1]])
     assert (found.action_logp is not None) == (env == "CartPole-v1")
     if found.action_logp is not None:
         np.testing.assert_allclose(np.exp(found.action_logp[:64]), 0.5, atol=0.1)
         returns = found.episode_returns()[ended[found.last]]
-        assert returns.mean() == pytest.approx(metrics[-1]["env_runners/episode_return_mean"])
+        assert returns.mean() == pytest.approx(metrics["env_runners/episode_return_mean"])
 
 
 def test_an_agent_with_a_replay_buffer_is_traced_too(tmp_path: Path) -> None:
