@@ -111,10 +111,7 @@ def losses(
     alpha = log_alpha.detach().exp()
     future = (soft_value if dist.discrete else sampled_value)(dist, nets, batch, alpha)
     targets = batch["rewards"] + batch["discounts"] * future
-    acted = (batch["actions"],) if not dist.discrete else ()
-    q = nets.values(batch["obs"], *acted)
-    if dist.discrete:
-        q = q.gather(-1, batch["actions"].expand(len(q), -1).unsqueeze(-1)).squeeze(-1)
+    q = nets.chosen(nets.values, batch)
     each = regression(q, targets.detach(), batch.get("weights"), loss_fn)
 
     improve = expected_improvement if dist.discrete else sampled_improvement

@@ -7,7 +7,7 @@ stretch of the flat vector (`segments`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -84,15 +84,23 @@ class SoftActorCritic(nn.Module):
         super().__init__()
         self.discrete, self.mask = distribution.discrete, inputs.mask
         self.choices = distribution.num_inputs
-        space, scaled = inputs.space, inputs.scaled
-        encode, size = nets.encoder(space, model, scaled=scaled)
+        encode, size = self.encoder(inputs, model)
         self.actor = Encoded(encode, stacked_mlp(size, model, distribution.num_inputs))
-        encode, size = nets.encoder(space, model, scaled=scaled)
+        encode, size = self.encoder(inputs, model)
         outputs = distribution.num_inputs
         if not self.discrete:
             size, outputs = size + int(math.prod(distribution.action_shape)), 1
         self.critics = Encoded(encode, stacked_mlp(size, model, outputs, copies))
         self.log_alpha = nn.Parameter(torch.zeros(1))
+
+    @staticmethod
+    def encoder(inputs: nets.Inputs, model: Mapping[str, Any]) -> tuple[nn.Module | None, int]:
+        """What turns observations into features, and their number; None: they are features."""
+        return nets.encoder(inputs.space, model, scaled=inputs.scaled)
+
+    def seen(self, obs: Tensor) -> Tensor:
+        """The observation proper, without flags of the allowed actions."""
+        return nets.without_mask(obs, self.mask)[0]
 
     def policy(self, obs: Tensor) -> Tensor:
         """The distribution's inputs `[B, num_inputs]`."""
@@ -108,7 +116,7 @@ class SoftActorCritic(nn.Module):
 
     def values(self, obs: Tensor, *action: Tensor) -> Tensor:
         """`[copies, B]` of observations and actions, or `[copies, B, n]` of all choices."""
-        found: Tensor = self.critics(nets.without_mask(obs, self.mask)[0], *action)
+        found: Tensor = self.critics(self.seen(obs), *action)
         return found if self.discrete else found.squeeze(-1)
 
     forward = policy
@@ -135,7 +143,7 @@ class Nets:
     """
 
     def __init__(self, network: nn.Module, parameters: Parameters, target: Parameters) -> None:
-        self.parameters = parameters
+        self.network, self.parameters = network, parameters
         self._target = {**parameters, **target}
         self._fixed = {name: value.detach() for name, value in parameters.items()}
         self._policy, self._values = caller(network, "policy"), caller(network, "values")
@@ -160,3 +168,16 @@ class Nets:
     def target_values(self, *args: Tensor) -> Tensor:
         """What the target critics say."""
         return self._values(self._target, *args)  # type: ignore[no-any-return]
+
+    def call(self, method: str, *args: Tensor) -> Tensor:
+        """Another method of the network; carries gradients."""
+        return caller(self.network, method)(self.parameters, *args)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def chosen(values: Callable[..., Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+        """What critics say `[copies, B]` of the actions that were taken."""
+        obs, actions = batch["obs"], batch["actions"]
+        if actions.is_floating_point():
+            return values(obs, actions)
+        q = values(obs)
+        return q.gather(-1, actions.expand(len(q), -1).unsqueeze(-1)).squeeze(-1)

@@ -243,6 +243,7 @@ CASES = [
     Case("vpg", "VPG", _TURNS | {"rollout_fragment_length": 64}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
     Case("appo", "APPO", _TURNS, {"lr": 1e-2, "tau": 0.5}, {"lr": -1.0}),
+    Case("iql", "IQL", _BC, {"actor_lr": 1e-1, "beta": 0.5}, {"expectile": 2.0}),
     Case("sac", "SAC", _SAC, {"actor_lr": 1e-2, "gamma": 0.9}, {"critic_lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),
     Case("marwil", "MARWIL", _BC, {"lr": 1e-1, "gamma": 0.9, "beta": 0.5}, {"beta": -1.0}),
