@@ -123,6 +123,7 @@ _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
 _OWN_STEPS = "it learns from its own steps; BC, MARWIL, CQL and IQL learn from files"
 _FILES = "the files are read once, and stay in memory"
+_CONNECT = "give the environment connectors: algorithms.sampling.connected(env, env_to_module)"
 _SHARE = "say it in the model: model={'vf_share_layers': True}"
 
 FOREIGN: dict[str, Foreign] = {
@@ -157,8 +158,8 @@ FOREIGN: dict[str, Foreign] = {
     "create_env_on_driver": Foreign((False, True), _ONE_PROCESS),
     "remote_worker_envs": Foreign((False,), "use gym_env_vectorize_mode='async'"),
     "remote_env_batch_wait_ms": Foreign((0,), _ONE_PROCESS),
-    "env_to_module_connector": Foreign((None,), "wrap the environment instead"),
-    "module_to_env_connector": Foreign((None,), "wrap the environment instead"),
+    "env_to_module_connector": Foreign((None,), _CONNECT),
+    "module_to_env_connector": Foreign((None,), _CONNECT),
     "preprocessor_pref": Foreign((None,), "observations are flattened, discrete ones one-hot"),
     "compress_observations": Foreign((False,), "rollouts are kept as they are"),
     # training

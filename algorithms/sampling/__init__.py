@@ -7,17 +7,23 @@ from algorithms.sampling.buffers import (
     ReplayBuffer,
     ReservoirReplayBuffer,
 )
+from algorithms.sampling.connectors import ConnectorPipeline, connected
 from algorithms.sampling.episode import SingleAgentEpisode
 from algorithms.sampling.episode_buffers import EpisodeReplayBuffer, PrioritizedEpisodeReplayBuffer
 from algorithms.sampling.group import EnvRunnerGroup
+from algorithms.sampling.helpers import synchronous_parallel_sample, train_one_step
+from algorithms.sampling.learner import Learner, LearnerGroup
 from algorithms.sampling.runner import EnvRunner, SingleAgentEnvRunner
 
 __all__ = [
     "Columns",
+    "ConnectorPipeline",
     "EnvRunner",
     "EnvRunnerGroup",
     "EpisodeReplayBuffer",
     "FifoReplayBuffer",
+    "Learner",
+    "LearnerGroup",
     "PrioritizedEpisodeReplayBuffer",
     "PrioritizedReplayBuffer",
     "ReplayBuffer",
@@ -26,4 +32,7 @@ __all__ = [
     "SingleAgentEnvRunner",
     "SingleAgentEpisode",
     "concat_samples",
+    "connected",
+    "synchronous_parallel_sample",
+    "train_one_step",
 ]

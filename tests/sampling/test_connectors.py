@@ -1,0 +1,116 @@
+"""Connectors by hand, and agents that train through them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from algorithms.ppo import SPEC
+from algorithms.sampling.connectors import (
+    ConnectorPipeline,
+    FlattenObservations,
+    FrameStacking,
+    NormalizeAndClipActions,
+    PrevActionsPrevRewards,
+    connected,
+)
+from algorithms.sampling.episode import SingleAgentEpisode
+from tests.algorithms.support import TwoSteps, lone, open_pack, timeless, tiny
+from tunerl.errors import InvalidInput
+from tunerl.trial import ReplicaId
+
+EMPTY = SingleAgentEpisode()
+
+
+def double(value: Any, episode: Any) -> Any:
+    return value * 2
+
+
+def add_one(value: Any, episode: Any) -> Any:
+    return value + 1
+
+
+def test_pieces_run_in_order_and_are_found_by_name() -> None:
+    pipeline = ConnectorPipeline([double])
+    pipeline.append(add_one)
+    assert pipeline(3, EMPTY) == 7
+    pipeline.prepend(add_one)
+    assert pipeline(3, EMPTY) == 9
+    pipeline.remove("add_one")
+    pipeline.insert_before("double", add_one)
+    pipeline.insert_after(double.__name__, FrameStacking(2))
+    assert [type(p).__name__ for p in pipeline] == [
+        "function",
+        "function",
+        "FrameStacking",
+        "function",
+    ]
+    pipeline.remove(FrameStacking)
+    assert len(pipeline) == 3
+    with pytest.raises(InvalidInput, match="did you mean 'double'"):
+        pipeline.remove("duble")
+
+
+def test_frames_are_stacked_from_zeros_and_forgotten_at_the_end() -> None:
+    stack = FrameStacking(3)
+    assert stack.space(spaces.Box(1.0, 2.0, (2,)), None).shape == (6,)
+    assert stack(np.array([1.0, 2.0]), EMPTY).tolist() == [0, 0, 0, 0, 1, 2]
+    assert stack(np.array([3.0, 4.0]), EMPTY).tolist() == [0, 0, 1, 2, 3, 4]
+    stack.begin()
+    assert stack(np.array([5.0, 6.0]), EMPTY).tolist() == [0, 0, 0, 0, 5, 6]
+    with pytest.raises(InvalidInput, match="Box with axes"):
+        stack.space(spaces.Discrete(2), None)
+
+
+def test_last_actions_and_rewards_beside_the_observation() -> None:
+    piece = PrevActionsPrevRewards(n_prev_actions=2, n_prev_rewards=1)
+    space = piece.space(spaces.Discrete(3), spaces.Discrete(2))
+    episode = SingleAgentEpisode()
+    episode.add_env_reset(0)
+    first = piece(0, episode)
+    assert first["prev_n_actions"].tolist() == [0, 0, 0, 0]
+    episode.add_env_step(1, 1, 0.5)
+    second = piece(1, episode)
+    assert second["prev_n_actions"].tolist() == [0, 0, 0, 1]
+    assert second["prev_n_rewards"].tolist() == [0.5]
+    assert all(space.contains(value) for value in (first, second))
+
+
+def test_actions_are_stretched_and_clipped() -> None:
+    piece = NormalizeAndClipActions()
+    assert piece.space(spaces.Box(0.0, 4.0, (1,)), None) == spaces.Box(-1.0, 1.0, (1,))
+    assert [piece(np.array([a]), EMPTY).tolist() for a in (-1.0, 0.5, 3.0)] == [[0], [3], [4]]
+    plain = NormalizeAndClipActions(normalize_actions=False, clip_actions=False)
+    plain.space(spaces.Box(0.0, 4.0, (1,)), None)
+    assert plain(np.array([9.0]), EMPTY).tolist() == [9]
+
+
+def test_observations_are_flattened() -> None:
+    piece = FlattenObservations()
+    space = spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(-1, 1, (2,))})
+    assert piece.space(space, None).shape == (4,)
+    assert piece({"a": 1, "b": np.array([0.5, 0])}, EMPTY).tolist() == [0, 1, 0.5, 0]
+
+
+def test_an_agent_trains_through_connectors_and_is_resumed_exactly() -> None:
+    env = connected(
+        lambda config: TwoSteps(dict(config)),
+        lambda: [PrevActionsPrevRewards(), FlattenObservations(), FrameStacking(2)],
+    )
+    config = tiny(env=env)
+    pack = open_pack(config)
+    assert pack.obs_codec.D == 2 * (1 + 2 + 1)
+    id = ReplicaId(0, 0)
+    pack.join(id, config, 4)
+    pack.step()
+    again = open_pack(config)
+    again.join(id, config, 4, pack.read(id))
+    assert timeless(again.step()[id]) == timeless(pack.step()[id])
+    pack.close()
+    again.close()
+    bounded = connected("Pendulum-v1", module_to_env=lambda: [NormalizeAndClipActions()])
+    assert SPEC.resolve(tiny(env=bounded))["env"] is bounded
+    lone(tiny(env=bounded), 0, 1)
