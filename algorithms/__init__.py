@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from algorithms.callbacks import DefaultCallbacks, RLlibCallback
     from algorithms.config import AlgorithmConfig
     from algorithms.core.nets import register_model
+    from algorithms.cql import CQL, CQLConfig
     from algorithms.impala import IMPALA, IMPALAConfig
+    from algorithms.iql import IQL, IQLConfig
     from algorithms.playing import rollout
     from algorithms.ppo import PPO, PPOConfig
+    from algorithms.sac import SAC, SACConfig
     from algorithms.vpg import VPG, VPGConfig
     from tunerl.registry import register_env
 
@@ -26,18 +29,24 @@ __all__ = [
     "A2C",
     "A3C",
     "APPO",
+    "CQL",
     "IMPALA",
+    "IQL",
     "PPO",
+    "SAC",
     "VPG",
     "A2CConfig",
     "A3CConfig",
     "APPOConfig",
     "Algorithm",
     "AlgorithmConfig",
+    "CQLConfig",
     "DefaultCallbacks",
     "IMPALAConfig",
+    "IQLConfig",
     "PPOConfig",
     "RLlibCallback",
+    "SACConfig",
     "VPGConfig",
     "register_env",
     "register_model",
