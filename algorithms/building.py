@@ -33,9 +33,11 @@ def configuration(cls: type[Any], config: Any, env: Any) -> AlgorithmConfig:
     """What an agent of `cls` is to be built from, unfrozen. Raises `InvalidConfig`."""
     spec = getattr(cls, "spec", None)
     if isinstance(config, AlgorithmConfig):
-        if spec is not None and config.spec.name != spec.name:
+        if spec is not None and config.spec.parameters is not spec.parameters:
             raise InvalidConfig(f"{cls.__name__} cannot use a configuration of {config.spec.name}")
         full = config.copy(copy_frozen=False)
+        if spec is not None and config.spec.name != spec.name:  # a class derived from its algorithm
+            full = AlgorithmConfig.of(spec, config.to_dict())
     elif spec is None:
         raise InvalidConfig("Algorithm alone names no algorithm; use PPO(config), for example")
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from algorithms import PPO, Algorithm
+from algorithms import PPO, Algorithm, DQNConfig, PPOConfig
 from tests.algorithms.agents import TINY, same
 from tunerl import CheckpointConfig, RunConfig, TuneConfig, Tuner, registry
 from tunerl.errors import CheckpointError, Conflict, InvalidConfig, MetricError
@@ -111,6 +111,13 @@ def test_settings_change_while_it_trains() -> None:
         with pytest.raises(InvalidConfig, match="fixed hyperparameter"):
             agent.reset_config({"train_batch_size": 128})
         assert (agent.config.lr, agent.config.train_batch_size) == (0.5, 64)
+
+
+def test_such_a_class_takes_the_configuration_of_its_algorithm() -> None:
+    with Twofold(PPOConfig.from_dict(TINY).training(lr=0.5)) as agent:
+        assert (agent.name, agent.config.lr) == ("Twofold", 0.5)
+    with pytest.raises(InvalidConfig, match="Twofold cannot use a configuration of DQN"):
+        Twofold(DQNConfig().environment("CartPole-v1"))
 
 
 def test_the_spec_of_such_a_class_is_the_trainable() -> None:
