@@ -25,8 +25,8 @@ from algorithms.core.distributions import Distribution
 from algorithms.core.learning import descend
 from algorithms.core.member import Member, schedule_values, scheduled
 from algorithms.core.off_policy import OffPolicyPack
-from algorithms.core.optim import clip_by_global_norm
-from algorithms.core.parameters import OffPolicyParameters
+from algorithms.core.optim import clip
+from algorithms.core.parameters import OffPolicyParameters, grad_clip_by
 from algorithms.core.q_learning import (
     DICE,
     ActionValues,
@@ -60,9 +60,10 @@ class DQNParameters(OffPolicyParameters):
         search={"loguniform": [1e-5, 1e-2]},
     )  # fmt: skip
     grad_clip: float | None = vector(
-        40.0, "largest global norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
+        40.0, "largest norm of a gradient; None: no limit", low=0.0, exclusive_low=True,
         optional=True,
     )  # fmt: skip
+    grad_clip_by: str = grad_clip_by()
     target_network_update_freq: int = vector(
         500, "environment steps between updates of the target network", low=0,
         search={"choice": [1, 100, 250, 500, 1000]},
@@ -215,7 +216,12 @@ class DQNPack(OffPolicyPack):
         loss = self.categorical_loss if self.shared["num_atoms"] > 1 else self.loss
         objective = loss(own, target, batch, hp)
         gradients, results = torch.func.grad(objective, has_aux=True)(own)
-        gradient, norm = clip_by_global_norm(self.layout.join(gradients), hp["grad_clip"])
+        gradient, norm = clip(
+            self.layout.join(gradients),
+            hp["grad_clip"],
+            self.shared["grad_clip_by"],
+            self.layout.counts,
+        )
         return descend(state, gradient, hp["lr"], hp), {**results, "norm": norm}
 
     def outputs(self, parameters: Batch, obs: Tensor, batch: Batch, draw: int) -> Tensor:

@@ -56,6 +56,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lr": (1e-3, {}),
     "adam_epsilon": (1e-2, {}),
     "grad_clip": (0.01, {}),
+    "grad_clip_by": ("value", {"grad_clip": 0.01}),
     "double_q": (False, {}),
     "dueling": (False, {}),
     "hiddens": ([5], {}),
