@@ -47,16 +47,31 @@ from tunerl.trial import Config
 Value = float | list[Any]
 EXPLORATION = ("EpsilonGreedy", "SoftQ")
 LOSSES = ("huber", "mse")
+UNUSED: dict[str, Any] = {
+    "custom_model": None,
+    "custom_action_dist": None,
+    "head_fcnet_hiddens": [],
+}
 TEMPERATURE = "categorical_distribution_temperature"
 SCHEDULE = [[0, 1.0], [10_000, 0.05]]
 
 
 @dataclass(frozen=True)
 class DQNParameters(OffPolicyParameters):
-    """What can be tuned. RLlib's names."""
+    """What can be tuned. RLlib's names; defaults that learn."""
 
+    train_batch_size: int = fixed(
+        64, "transitions per update", low=1, search={"choice": [16, 32, 64, 128, 256]}
+    )
+    rollout_fragment_length: int = vector(
+        2, "steps of each sub-environment between rounds of updates", low=1
+    )
+    n_step: Any = vector(
+        3, "steps of reward before bootstrapping; [lo, hi]: drawn for each sample, both included",
+        low=1, search={"randint": [1, 6]},
+    )  # fmt: skip
     lr: Value = vector(
-        5e-4, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
+        1e-3, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
         search={"loguniform": [1e-5, 1e-2]},
     )  # fmt: skip
     grad_clip: float | None = vector(
@@ -64,10 +79,9 @@ class DQNParameters(OffPolicyParameters):
         optional=True,
     )  # fmt: skip
     grad_clip_by: str = grad_clip_by()
-    target_network_update_freq: int = vector(
-        500, "environment steps between updates of the target network", low=0,
-        search={"choice": [1, 100, 250, 500, 1000]},
-    )  # fmt: skip
+    tau: float = vector(
+        0.01, "how far the target network goes to the network in one update", low=0.0, high=1.0
+    )
     double_q: bool = vector(True, "the network picks the next action, its target values it")
     dueling: bool = fixed(True, "separate streams for the state's value and the advantages")
     hiddens: list[int] = fixed([], "hidden layers of each stream, after those of the model", low=1)
@@ -95,6 +109,9 @@ class DQNParameters(OffPolicyParameters):
         if config["num_atoms"] > 1 and config["v_min"] >= config["v_max"]:
             low, high = config["v_min"], config["v_max"]
             found.append(Problem("v_min", f"{low} is not below v_max ({high})"))
+        for name, none in UNUSED.items():
+            if config["model"][name] != none:
+                found.append(Problem(f"model.{name}", "DQN has no such network; leave it out"))
         for name, usual in (("clip_actions", True), ("normalize_actions", False)):
             if config[name] is not usual:
                 found.append(Problem(name, "is for continuous actions; DQN's are discrete"))
@@ -295,7 +312,17 @@ def _range(config: Config) -> tuple[float, float]:
     return config["v_min"], config["v_max"] - config["v_min"]
 
 
-SPEC = AlgorithmSpec("DQN", DQNParameters, DQNPack, actions=(spaces.Discrete,))
+class DQNSpec(AlgorithmSpec):
+    """DQN as a trainable; its networks have rectified units unless told otherwise."""
+
+    def resolve(self, config: Config) -> Config:
+        model = config.get("model") or {}
+        if isinstance(model, Mapping):
+            config = {**config, "model": {"fcnet_activation": "relu", **model}}
+        return super().resolve(config)
+
+
+SPEC = DQNSpec("DQN", DQNParameters, DQNPack, actions=(spaces.Discrete,))
 
 
 class DQNConfig(AlgorithmConfig):

@@ -66,6 +66,7 @@ class Job:
     then its own draws (the same as `configurations`) up to `num_samples`, each on `num_seeds`
     seeds. `steps`: environment steps of each agent. `alone`: the first configuration as one agent,
     without a tuner. `evaluate`: so many agents of it, trained from fresh seeds and then evaluated.
+    `algorithm`: what is trained, by our name.
     """
 
     steps: int
@@ -78,6 +79,7 @@ class Job:
     concurrent: int = 2
     alone: bool = False
     evaluate: int = 0
+    algorithm: str = "PPO"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -50,6 +50,14 @@ def run_ours(job: Job) -> Run:
     return _run(sys.executable, "benchmarks.ours", job)
 
 
+def run_packs(job: Job) -> Run:
+    return _run(sys.executable, "benchmarks.packs", job)
+
+
+def run_sb3_algorithm(job: Job) -> Run:
+    return _run(peers_interpreter(), "benchmarks.peers.sb3_algorithms", job)
+
+
 def run_rllib(job: Job) -> Run:
     return _run(peers_interpreter(), "benchmarks.peers.rllib", job)
 

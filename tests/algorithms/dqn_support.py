@@ -17,6 +17,9 @@ TINY: dict[str, Any] = {
     "train_batch_size": 7,
     "num_envs_per_env_runner": 2,
     "target_network_update_freq": 10,
+    "tau": 1.0,
+    "rollout_fragment_length": 1,
+    "n_step": 1,
     "lr": 1e-2,
     "model": {"fcnet_hiddens": [8]},
 }

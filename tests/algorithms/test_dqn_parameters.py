@@ -29,7 +29,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "action_mask_key": ("flags", {"env": "probe/allowed", "env_config": {"key": "flags"}}),
     "observation_filter": ("MeanStdFilter", {}),
     "normalize_rewards": (True, {}),
-    "model": ({"fcnet_hiddens": [8], "fcnet_activation": "relu"}, {}),
+    "model": ({"fcnet_hiddens": [8], "fcnet_activation": "tanh"}, {}),
     "gamma": (0.9, {}),
     "evaluation_interval": (2, EVALUATED),
     "evaluation_duration": (3, EVALUATED),
