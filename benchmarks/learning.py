@@ -1,0 +1,204 @@
+"""Learning curves: every algorithm trained in a pack of seeds, held against a published return.
+
+``python -m benchmarks.learning [case ...]`` trains the cases (all by default), prints the table of
+`docs/algorithms.md` and draws its picture. The slow tests train the same cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.process import ROOT, say
+from benchmarks.sweep import RESULTS
+from benchmarks.table import markdown, number
+
+FOLDER = RESULTS / "learning"
+PICTURE = ROOT / "docs" / "learning.png"
+RETURN = "env_runners/episode_return_mean"
+EPISODES = 20  # of an evaluation, with the likeliest actions
+
+
+@dataclass(frozen=True)
+class Case:
+    """`least`: what the IQM over seeds has to reach after `steps`; `published`: by whom, and what.
+
+    A configuration says what differs from the algorithm's defaults.
+    """
+
+    algorithm: str
+    env: str
+    steps: int
+    least: float
+    published: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int = 5
+
+
+def _cartpole(algorithm: str, steps: int, least: float, published: str, **config: Any) -> Case:
+    return Case(algorithm, "CartPole-v1", steps, least, published, config)
+
+
+CASES: dict[str, Case] = {
+    "PPO CartPole": _cartpole(
+        "PPO", 100_000, 475.0, "500, rl-zoo3", train_batch_size=1024, lr=1e-3
+    ),
+    "PPO CartPole, as in rl-zoo3": _cartpole(
+        "PPO", 100_000, 475.0, "500, rl-zoo3",
+        train_batch_size=256, minibatch_size=256, num_epochs=20, gamma=0.98, lambda_=0.8,
+        lr=[[0, 1e-3], [100_000, 0.0]], clip_param=[[0, 0.2], [100_000, 0.0]],
+    ),
+    "PPO Pendulum": Case(
+        "PPO", "Pendulum-v1", 150_000, -250.0, "-172 at 100k with gSDE, rl-zoo3",
+        {
+            "num_envs_per_env_runner": 4, "train_batch_size": 4096, "minibatch_size": 64,
+            "gamma": 0.9, "lr": 1e-3,
+        },
+    ),
+    "PPO Acrobot": Case(
+        "PPO", "Acrobot-v1", 150_000, -100.0, "-73.5 at 1M, rl-zoo3",
+        {
+            "num_envs_per_env_runner": 16, "train_batch_size": 4096, "minibatch_size": 64,
+            "num_epochs": 4, "lambda_": 0.94, "lr": 1e-3, "observation_filter": "MeanStdFilter",
+        },
+    ),
+    "A2C CartPole": _cartpole("A2C", 500_000, 400.0, "500, rl-zoo3"),
+    "A3C CartPole": _cartpole("A3C", 300_000, 200.0, "150 at 200k (v0), RLlib"),
+    "VPG CartPole": _cartpole("VPG", 150_000, 300.0, "250 at 416k, RLlib"),
+    "IMPALA CartPole": _cartpole("IMPALA", 300_000, 450.0, "450 at 2M, RLlib"),
+    "APPO CartPole": _cartpole("APPO", 300_000, 450.0, "450 at 1M, RLlib"),
+    "DQN CartPole": _cartpole("DQN", 100_000, 450.0, "500 at 50k, rl-zoo3"),
+    "Rainbow CartPole": _cartpole(
+        "DQN", 100_000, 450.0, "450 at 200k without atoms and noise, RLlib",
+        double_q=True, dueling=True, n_step=3, num_atoms=51, v_min=0.0, v_max=200.0, noisy=True,
+    ),
+    "SAC Pendulum": Case("SAC", "Pendulum-v1", 20_000, -200.0, "-157, rl-zoo3"),
+    "SAC CartPole": _cartpole("SAC", 100_000, 400.0, "150 (v0), RLlib"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """`curve`: (steps, each seed's mean return over its last 100 episodes); `final`: each seed's
+    mean return afterwards, with the likeliest actions."""
+
+    curve: list[tuple[int, list[float]]]
+    final: list[float]
+
+
+def train(case: Case) -> Run:
+    """Train a case in one pack, to the iteration that reaches its steps, and evaluate."""
+    from algorithms.core.evaluation import evaluate_member
+    from algorithms.core.pack import AlgorithmPack
+    from tunerl import registry
+    from tunerl.trial import ReplicaId
+
+    spec = registry.trainable(case.algorithm)
+    config = spec.resolve({"env": case.env, **case.config})
+    stop = {"num_env_steps_sampled_lifetime": case.steps}
+    config = spec.plan(config, replicas=case.seeds, stop=stop)
+    pack = spec.open(config)
+    assert isinstance(pack, AlgorithmPack)
+    ids = [ReplicaId(0, index) for index in range(case.seeds)]
+    for id in ids:
+        pack.join(id, config, id.index)
+    curve: list[tuple[int, list[float]]] = []
+    while not curve or curve[-1][0] < case.steps:
+        reports = pack.step()
+        metrics = [report for report in (reports[id] for id in ids) if isinstance(report, dict)]
+        if len(metrics) < len(ids):
+            raise RuntimeError(f"a replica failed: {[reports[id] for id in ids]}")
+        steps = max(int(each["num_env_steps_sampled_lifetime"]) for each in metrics)
+        curve.append((steps, [float(each[RETURN]) for each in metrics]))
+    final = [
+        float(evaluate_member(pack, row, seed=1000 + row, duration=EPISODES)[RETURN])
+        for row in range(len(ids))
+    ]
+    pack.close()
+    return Run(curve, final)
+
+
+def row(name: str, case: Case, run: Run) -> list[str]:
+    from tunerl.statistics import iqm
+
+    reached = iqm(run.final)
+    return [
+        name,
+        number(case.steps),
+        number(reached, 1),
+        ", ".join(number(value) for value in sorted(run.final)),
+        number(case.least),
+        case.published,
+    ]
+
+
+def draw(runs: Mapping[str, Run], path: Path) -> None:
+    """One small picture a case: every seed's curve, their mean, and what has to be reached."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = 4
+    height = math.ceil(len(runs) / columns)
+    figure, axes = pyplot.subplots(height, columns, figsize=(13, 2.6 * height), squeeze=False)
+    for axis in axes.flat[len(runs) :]:
+        axis.set_visible(False)
+    for axis, (name, run) in zip(axes.flat, runs.items(), strict=False):
+        steps = [point[0] / 1000 for point in run.curve]
+        for seed in zip(*(point[1] for point in run.curve), strict=True):
+            axis.plot(steps, seed, color="#7aa6d8", linewidth=0.7, alpha=0.8)
+        mean = [sum(point[1]) / len(point[1]) for point in run.curve]
+        axis.plot(steps, mean, color="#1b4f8f", linewidth=1.6)
+        axis.axhline(CASES[name].least, color="#c2553a", linewidth=1, linestyle="--")
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("thousand steps", fontsize=7)
+        axis.grid(alpha=0.25)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+
+
+def stored() -> Iterator[tuple[str, Run]]:
+    """What has been run so far, in the order of the cases."""
+    for name in CASES:
+        path = FOLDER / f"{name}.json"
+        if path.exists():
+            found = json.loads(path.read_text())
+            yield name, Run([(steps, each) for steps, each in found["curve"]], found["final"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}")
+    parser.add_argument(
+        "--draw", action="store_true", help="only table and picture of what is there"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := set(options.cases) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in [] if options.draw else options.cases or CASES:
+        say(f"{name}: {CASES[name].steps:,} steps x {CASES[name].seeds} seeds")
+        run = train(CASES[name])
+        (FOLDER / f"{name}.json").write_text(json.dumps(asdict(run)))
+        say(" | ".join(row(name, CASES[name], run)))
+    runs = dict(stored())
+    draw(runs, PICTURE)
+    head = ["case", "steps", "IQM", "each seed", "to reach", "published"]
+    print(markdown(head, [row(name, CASES[name], run) for name, run in runs.items()]), end="\n\n")
+    print(
+        f"Machine: {machine.describe()}. Each seed's mean return over {EPISODES} episodes with "
+        "the likeliest actions, after training; dashed in the picture: what has to be reached."
+    )
+
+
+if __name__ == "__main__":
+    main()
