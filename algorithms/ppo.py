@@ -16,6 +16,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
+from algorithms.core.actor_critic import mean
 from algorithms.core.member import Member
 from algorithms.core.on_policy import OnPolicyPack
 from algorithms.core.parameters import CommonParameters, Value, grad_clip_by
@@ -149,11 +150,6 @@ class PPOPack(OnPolicyPack):
             member.adaptive["kl_coeff"] *= 1.5
         elif kl < 0.5 * target:
             member.adaptive["kl_coeff"] *= 0.5
-
-
-def mean(x: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over the samples that count (steps that only reset an environment do not)."""
-    return x.mean() if weights is None else (x * weights).sum() / weights.sum().clamp(min=1.0)
 
 
 SPEC = AlgorithmSpec("PPO", PPOParameters, PPOPack)

@@ -47,11 +47,7 @@ def test_every_python_block_of_the_guide_runs(
     assert namespace["mine"].status == "TERMINATED"
 
 
-@pytest.mark.parametrize("name", ["agents", "environments", "networks"])
-def test_every_python_block_of_the_other_pages_runs(
-    here: None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("name", ["agents", "algorithms", "environments", "networks"])
     page = (ROOT / "docs" / f"{name}.md").read_text()
     namespace: dict[str, Any] = {"__name__": name}
     found = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
