@@ -48,6 +48,10 @@ def test_every_python_block_of_the_guide_runs(
 
 
 @pytest.mark.parametrize("name", ["agents", "algorithms", "environments", "networks"])
+def test_every_python_block_of_the_other_pages_runs(
+    here: None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / f"{name}.md").read_text()
     namespace: dict[str, Any] = {"__name__": name}
     found = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
