@@ -26,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 class Line:
     """What an algorithm is measured on, and what a sweep and a single agent must reach.
 
-    `steps`: of each agent, ours and SB3's; SB3 trains `peers` of the sweep's agents.
+    `steps`: of each agent, ours and SB3's; `agents` of a sweep, of which SB3 trains `peers`.
     """
 
     config: Config
@@ -34,10 +34,14 @@ class Line:
     env: str = "CartPole-v1"
     alone: float = 1.0
     steps: int = 20_000
+    agents: int = SWEEP
     peers: int = 2
+    compile: bool = False
 
 
 SMALL = {"fcnet_hiddens": [64, 64], "fcnet_activation": "relu"}
+TANH = {"fcnet_hiddens": [64, 64], "fcnet_activation": "tanh"}
+WIDE = {"fcnet_hiddens": [256, 256], "fcnet_activation": "relu"}
 LINES: dict[str, Line] = {
     "DQN": Line(
         {
@@ -52,9 +56,42 @@ LINES: dict[str, Line] = {
             "double_q": False,
             "dueling": False,
             "hiddens": [],
+            "n_step": 1,
+            "tau": 1.0,
             "model": SMALL,
         },
         sweep=8.0,
+    ),
+    "A2C": Line(
+        {
+            "num_envs_per_env_runner": 8,
+            "rollout_fragment_length": 5,
+            "gamma": 0.99,
+            "lambda_": 1.0,
+            "entropy_coeff": 0.0,
+            "vf_loss_coeff": 0.5,
+            "grad_clip": 0.5,
+            "epsilon": 1e-5,
+            "model": TANH,
+        },
+        sweep=8.0,
+        steps=60_000,
+    ),
+    "SAC": Line(
+        {
+            "num_envs_per_env_runner": 1,
+            "train_batch_size": 256,
+            "num_steps_sampled_before_learning_starts": 100,
+            "replay_buffer_capacity": 1_000_000,
+            "tau": 0.005,
+            "gamma": 0.99,
+            "model": WIDE,
+        },
+        sweep=1.5,
+        env="Pendulum-v1",
+        steps=3_000,
+        agents=4,
+        compile=True,
     ),
 }
 """The settings are SB3's defaults, where it has them."""
@@ -75,10 +112,10 @@ def rate(run: Run, side_by_side: int = 1) -> float:
 
 def measure(name: str, line: Line, options: argparse.Namespace) -> dict[str, Any]:
     """Steps per second of ours and SB3's, as a sweep and as one agent alone."""
-    configs = configurations(line, options.sweep)
+    configs = configurations(line, options.sweep or line.agents)
     steps = max(1000, int(line.steps * options.scale))
     settings: dict[str, Any] = {"env": line.env, "seed": SEED, "algorithm": name}
-    compiled = tuple({**c, "torch_compile_learner": options.compile} for c in configs)
+    compiled = tuple({**c, "torch_compile_learner": line.compile} for c in configs)
     say(f"{name}: a sweep of {len(configs)}, in packs on {CONCURRENT} processes")
     ours = run_packs(Job(steps, configs=compiled, concurrent=CONCURRENT, **settings))
     say(f"{name}: SB3, {line.peers} of them on {CONCURRENT} processes")
@@ -124,9 +161,8 @@ def verdicts(found: dict[str, dict[str, Any]]) -> list[str]:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(LINES)}; all")
-    parser.add_argument("--sweep", type=int, default=SWEEP, help="agents of a sweep")
+    parser.add_argument("--sweep", type=int, default=0, help="agents of a sweep")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps, to try it")
-    parser.add_argument("--compile", action="store_true", help="our updates are compiled")
     options = parser.parse_args(arguments)
     wrong = set(options.names) - set(LINES)
     if wrong:

@@ -20,6 +20,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+PLAIN = {"double_q": False, "dueling": False, "hiddens": [], "n_step": 1, "tau": 1.0}
 START = 0.2  # the share of the steps after which the steady state begins
 
 
@@ -36,11 +37,18 @@ class Clock(BaseCallback):  # type: ignore[misc]
         return True
 
 
+def network(model: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "net_arch": model["fcnet_hiddens"],
+        "activation_fn": ACTIVATIONS[model["fcnet_activation"]],
+    }
+
+
 def dqn(rest: dict[str, Any]) -> dict[str, Any]:
     """SB3's arguments for a configuration of ours; takes what it maps out of `rest`."""
-    model, fixed = rest.pop("model"), {"double_q": False, "dueling": False, "hiddens": []}
-    if any(rest.pop(name) != value for name, value in fixed.items()):
-        raise ValueError(f"SB3's DQN is plain: {fixed}")
+    model = rest.pop("model")
+    if any(rest.pop(name) != value for name, value in PLAIN.items()):
+        raise ValueError(f"SB3's DQN is plain: {PLAIN}")
     return {
         "learning_rate": rest.pop("lr"),
         "gamma": rest.pop("gamma"),
@@ -50,14 +58,42 @@ def dqn(rest: dict[str, Any]) -> dict[str, Any]:
         "train_freq": rest.pop("rollout_fragment_length"),
         "target_update_interval": rest.pop("target_network_update_freq"),
         "max_grad_norm": rest.pop("grad_clip"),
-        "policy_kwargs": {
-            "net_arch": model["fcnet_hiddens"],
-            "activation_fn": ACTIVATIONS[model["fcnet_activation"]],
-        },
+        "policy_kwargs": network(model),
     }
 
 
-MAPPINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"DQN": dqn}
+def a2c(rest: dict[str, Any]) -> dict[str, Any]:
+    model = rest.pop("model")
+    return {
+        "learning_rate": rest.pop("lr"),
+        "n_steps": rest.pop("rollout_fragment_length"),
+        "gamma": rest.pop("gamma"),
+        "gae_lambda": rest.pop("lambda_"),
+        "ent_coef": rest.pop("entropy_coeff"),
+        "vf_coef": rest.pop("vf_loss_coeff"),
+        "max_grad_norm": rest.pop("grad_clip"),
+        "rms_prop_eps": rest.pop("epsilon"),
+        "policy_kwargs": network(model),
+    }
+
+
+def sac(rest: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "learning_rate": rest.pop("lr"),
+        "batch_size": rest.pop("train_batch_size"),
+        "learning_starts": rest.pop("num_steps_sampled_before_learning_starts"),
+        "buffer_size": rest.pop("replay_buffer_capacity"),
+        "tau": rest.pop("tau"),
+        "gamma": rest.pop("gamma"),
+        "policy_kwargs": network(rest.pop("model")),
+    }
+
+
+MAPPINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "DQN": dqn,
+    "A2C": a2c,
+    "SAC": sac,
+}
 """By our name of the algorithm, which is SB3's too."""
 
 
