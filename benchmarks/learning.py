@@ -76,10 +76,16 @@ CASES: dict[str, Case] = {
     "DQN CartPole": _cartpole("DQN", 100_000, 450.0, "500 at 50k, rl-zoo3"),
     "Rainbow CartPole": _cartpole(
         "DQN", 100_000, 450.0, "450 at 200k without atoms and noise, RLlib",
-        double_q=True, dueling=True, n_step=3, num_atoms=51, v_min=0.0, v_max=200.0, noisy=True,
+        lr=5e-4, noisy=True, num_atoms=51, v_min=0.0, v_max=100.0, prioritized_replay=True,
+        prioritized_replay_beta=[[0, 0.4], [100_000, 1.0]],
     ),
     "SAC Pendulum": Case("SAC", "Pendulum-v1", 20_000, -200.0, "-157, rl-zoo3"),
-    "SAC CartPole": _cartpole("SAC", 100_000, 400.0, "150 (v0), RLlib"),
+    "SAC CartPole": _cartpole(
+        "SAC", 100_000, 400.0, "150 (v0), RLlib",
+        num_envs_per_env_runner=4, rollout_fragment_length=2, training_intensity=16.0,
+        min_sample_timesteps_per_iteration=1000, train_batch_size=64, lr=1e-3,
+        model={"fcnet_hiddens": [64, 64]},
+    ),
 }  # fmt: skip
 
 

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.core.evaluation import evaluate_member
 from algorithms.core.off_policy import OffPolicyPack
 from tests.algorithms.dqn_support import open_pack
-from tunerl.statistics import iqm
 from tunerl.trial import ReplicaId
 
 PROBE: dict[str, Any] = {
@@ -64,31 +62,3 @@ def test_the_value_is_the_known_one(
 ) -> None:
     pack = trained(PROBE | {"env": f"probe/{name}"} | changes, 6 if name != "endless" else 24)
     np.testing.assert_allclose(values(pack, observations), [wanted, wanted], atol=0.1)
-
-
-def returns(config: dict[str, Any], steps: int, seeds: int) -> list[float]:
-    """Mean return of each seed after so many steps, 20 episodes with the likeliest actions."""
-    pack = trained(config, -(-steps // 1000), seeds)
-    found = [evaluate_member(pack, row, seed=1000 + row, duration=20) for row in range(seeds)]
-    pack.close()
-    return [metrics["env_runners/episode_return_mean"] for metrics in found]
-
-
-CARTPOLE = {"env": "CartPole-v1"}
-RAINBOW = CARTPOLE | {
-    "lr": 5e-4,
-    "noisy": True,
-    "num_atoms": 51,
-    "v_min": 0.0,
-    "v_max": 100.0,
-    "prioritized_replay": True,
-    "prioritized_replay_beta": [[0, 0.4], [100_000, 1.0]],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("config", [CARTPOLE, RAINBOW], ids=["dqn", "rainbow"])
-def test_cartpole_is_solved_in_100_000_steps(config: dict[str, Any]) -> None:
-    found = returns(config, 100_000, 3)
-    assert iqm(found) >= 450.0, found
