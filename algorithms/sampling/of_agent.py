@@ -97,7 +97,9 @@ class Runners:
         return self._group
 
     def _restarted(self, which: slice) -> None:
-        """Sub-environments began fresh episodes: the returns under way are lost."""
+        """Sub-environments began fresh episodes: the returns under way are lost. Callbacks hear."""
         episodes, pack = self.agent.record.episodes, self.agent.pack
         episodes.running_return[which], episodes.running_length[which] = 0.0, 0
         pack.discounted[:, which] = 0.0
+        if pack.hooks is not None:
+            pack.hooks.call(pack.ids[0], "on_env_runners_recreated")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from algorithms import PPO, Algorithm, PPOConfig
+from algorithms.callbacks import RLlibCallback
 from algorithms.core.envs.shares import can_split, merged, split
 from algorithms.impala import IMPALAConfig
 from tests.algorithms.support import TINY, Grid, open_pack, tiny
@@ -80,7 +81,13 @@ def test_two_actors_and_one_process_have_the_same_bits(more: dict[str, Any]) -> 
 
 def test_what_the_guide_asks_of_the_runners_and_a_death() -> None:
     """Access to the state of the runners, as the guide has it; then one of them dies."""
-    algo = build(observation_filter="MeanStdFilter")
+    heard: list[int] = []
+
+    class Hears(RLlibCallback):
+        def on_env_runners_recreated(self, *, algorithm: Any, **kwargs: Any) -> None:
+            heard.append(algorithm.iteration)
+
+    algo = build(observation_filter="MeanStdFilter", callbacks=Hears)
     before = algo.get_module().get_state()
     local = algo.env_runner.module.get_state()
     every = algo.env_runner_group.foreach_worker(lambda env_runner: env_runner.module.get_state())
@@ -102,12 +109,15 @@ def test_what_the_guide_asks_of_the_runners_and_a_death() -> None:
     fleet.ray.kill(fleet.actors[1])
     result = algo.train()
     assert result["fault_tolerance"]["num_remote_worker_restarts"] == 1
+    assert heard == [1]
     assert result["num_env_steps_sampled_lifetime"] == 2 * 64
     assert np.isfinite(result["learners"]["default_policy"]["total_loss"])
     actor, ray = fleet.actors[2], fleet.ray
     algo.stop()
     with pytest.raises(ray.exceptions.RayActorError):
-        ray.get(actor.ping.remote())
+        for _ in range(100):  # its end takes a moment
+            ray.get(actor.ping.remote())
+            time.sleep(0.1)
     assert ray.is_initialized()  # it was running before
 
 
