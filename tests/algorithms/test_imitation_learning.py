@@ -11,13 +11,18 @@ import pytest
 from algorithms import PPOConfig
 from algorithms.core.evaluation import evaluate_member
 from algorithms.offline import load, record
-from tests.algorithms.test_ppo_learning import PENDULUM, ZOO
+from benchmarks.learning import CASES
 from tests.support import offline
 from tunerl import registry
 from tunerl.statistics import iqm
 from tunerl.trial import ReplicaId
 
 SEEDS = 4
+
+ZOO, PENDULUM = (
+    {"env": case.env, **case.config}
+    for case in (CASES["PPO CartPole, as in rl-zoo3"], CASES["PPO Pendulum"])
+)
 
 
 def returns(name: str, env: str, data: str, iterations: int, **changes: Any) -> dict[str, Any]:
