@@ -79,6 +79,13 @@ def test_two_actors_and_one_process_have_the_same_bits(more: dict[str, Any]) -> 
     here.stop()
 
 
+def ask_on(ray: Any, actor: Any) -> None:
+    """Ask an actor until it answers no more, for its end takes a moment."""
+    for _ in range(100):
+        ray.get(actor.ping.remote())
+        time.sleep(0.1)
+
+
 def test_what_the_guide_asks_of_the_runners_and_a_death() -> None:
     """Access to the state of the runners, as the guide has it; then one of them dies."""
     heard: list[int] = []
@@ -115,9 +122,7 @@ def test_what_the_guide_asks_of_the_runners_and_a_death() -> None:
     actor, ray = fleet.actors[2], fleet.ray
     algo.stop()
     with pytest.raises(ray.exceptions.RayActorError):
-        for _ in range(100):  # its end takes a moment
-            ray.get(actor.ping.remote())
-            time.sleep(0.1)
+        ask_on(ray, actor)
     assert ray.is_initialized()  # it was running before
 
 
