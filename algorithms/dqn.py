@@ -53,7 +53,7 @@ UNUSED: dict[str, Any] = {
     "head_fcnet_hiddens": [],
 }
 TEMPERATURE = "categorical_distribution_temperature"
-SCHEDULE = [[0, 1.0], [10_000, 0.05]]
+SCHEDULE = [[0, 1.0], [25_000, 0.02]]
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class DQNParameters(OffPolicyParameters):
     """What can be tuned. RLlib's names; defaults that learn."""
 
     train_batch_size: int = fixed(
-        64, "transitions per update", low=1, search={"choice": [16, 32, 64, 128, 256]}
+        32, "transitions per update", low=1, search={"choice": [16, 32, 64, 128, 256]}
     )
     rollout_fragment_length: int = vector(
         2, "steps of each sub-environment between rounds of updates", low=1
     )
     n_step: Any = vector(
-        3, "steps of reward before bootstrapping; [lo, hi]: drawn for each sample, both included",
-        low=1, search={"randint": [1, 6]},
+        [2, 5], "steps of reward before bootstrapping; [lo, hi]: drawn for each sample, both "
+        "included", low=1, search={"randint": [1, 6]},
     )  # fmt: skip
     lr: Value = vector(
-        1e-3, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
+        5e-4, "learning rate of Adam", low=0.0, exclusive_low=True, schedule=True,
         search={"loguniform": [1e-5, 1e-2]},
     )  # fmt: skip
     grad_clip: float | None = vector(
@@ -79,9 +79,11 @@ class DQNParameters(OffPolicyParameters):
         optional=True,
     )  # fmt: skip
     grad_clip_by: str = grad_clip_by()
-    tau: float = vector(
-        0.01, "how far the target network goes to the network in one update", low=0.0, high=1.0
-    )
+    target_network_update_freq: int = vector(
+        500, "environment steps between updates of the target network", low=0,
+        search={"choice": [1, 100, 250, 500, 1000]},
+    )  # fmt: skip
+    prioritized_replay: bool = fixed(True, "sample by TD error, not uniformly")
     double_q: bool = vector(True, "the network picks the next action, its target values it")
     dueling: bool = fixed(True, "separate streams for the state's value and the advantages")
     hiddens: list[int] = fixed([], "hidden layers of each stream, after those of the model", low=1)
@@ -92,8 +94,8 @@ class DQNParameters(OffPolicyParameters):
     noisy: bool = fixed(False, "noise in the weights of the streams, which explores by itself")
     sigma0: float = fixed(0.5, "initial size of that noise", low=0.0)
     epsilon: Value | None = vector(
-        None, "chance of a random action; None: 0 with noisy weights, else from 1 to 0.05 over the "
-        "first 10,000 steps", low=0.0, high=1.0, schedule=True, optional=True,
+        None, "chance of a random action; None: 0 with noisy weights, else from 1 to 0.02 over the "
+        "first 25,000 steps", low=0.0, high=1.0, schedule=True, optional=True,
     )  # fmt: skip
     exploration: str = vector(
         "EpsilonGreedy", "SoftQ: actions that are not random are drawn by their values",

@@ -57,6 +57,7 @@ LINES: dict[str, Line] = {
             "dueling": False,
             "hiddens": [],
             "n_step": 1,
+            "prioritized_replay": False,
             "tau": 1.0,
             "model": SMALL,
         },

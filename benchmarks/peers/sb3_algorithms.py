@@ -20,7 +20,14 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
-PLAIN = {"double_q": False, "dueling": False, "hiddens": [], "n_step": 1, "tau": 1.0}
+PLAIN = {
+    "double_q": False,
+    "dueling": False,
+    "hiddens": [],
+    "n_step": 1,
+    "tau": 1.0,
+    "prioritized_replay": False,
+}
 START = 0.2  # the share of the steps after which the steady state begins
 
 
