@@ -153,7 +153,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         ("environment", {"render_env": True}, "render an environment of your own"),
         ("training", {"lr_schedule": [[0, 0.1]]}, "give the schedule itself"),
         ("fault_tolerance", {"ignore_env_runner_failures": True}, "max_failures"),
-        ("api_stack", {"enable_rl_module_and_learner": False}, "one API"),
+        ("api_stack", {"enable_rl_module_and_learner": "no"}, "one API"),
         ("debugging", {"log_level": "VERBOSE"}, "log_level"),
     ],
 )

@@ -64,7 +64,11 @@ VECTORS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 FIXED: dict[str, tuple[Any, dict[str, Any]]] = {
-    **{name: imitation.FIXED[name] for name in imitation.FIXED if name != "grad_clip_by"},
+    **{
+        name: imitation.FIXED[name]
+        for name in imitation.FIXED
+        if name not in ("grad_clip_by", "callbacks")
+    },
     "train_batch_size": (12, {}),
     "twin_q": (False, {}),
 }
@@ -72,7 +76,7 @@ OWN_FIXED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
     "CQL": {"num_actions": (3, {}), "lagrangian": (False, {})},
     "IQL": {},
 }
-CALLBACKS = {"callbacks", "keep_per_episode_custom_metrics"}  # in test_callbacks
+CALLBACKS = {"callbacks"}  # in test_callbacks
 BOUNDED = {"CQL": {"clip_actions"}, "IQL": set()}  # has one value there
 
 

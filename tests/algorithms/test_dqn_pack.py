@@ -122,7 +122,7 @@ def test_without_the_buffer_counters_go_on_and_learning_waits_until_it_is_filled
 
 FAULTS = [
     ({"fail": 31}, "ValueError: the floor gave way"),
-    ({"nan": 31}, "FloatingPointError: the environment returned a observation"),
+    ({"nan": 31}, "FloatingPointError: the environment returned nan: element"),
     ({"huge": 31}, "FloatingPointError"),
 ]
 

@@ -147,7 +147,7 @@ def test_compiled_updates_keep_the_invariant(name: str) -> None:
 
 FAULTS = [
     ({"fail": 11}, "ValueError: the floor gave way", 'raise ValueError("the floor gave way")'),
-    ({"nan": 11}, "FloatingPointError: the environment returned a observation", ""),
+    ({"nan": 11}, "FloatingPointError: the environment returned nan: element", ""),
     ({"huge": 11}, "FloatingPointError", "became NaN or infinite in iteration 1"),
 ]
 
