@@ -353,3 +353,12 @@ def test_contains_refuses_configurations_from_elsewhere(config):
     space = Space({"n": sp.qrandint(8, 32, 8), "k": 1, "b": sp.choice([True, False])})
     assert space.contains({"n": 8, "k": 1, "b": True})
     assert not space.contains(config)
+
+
+def test_an_empty_option_is_found_behind_a_choice_of_fuller_ones() -> None:
+    space = Space(
+        {"a": choice([choice([{"b": 1}]), {}]), "c": choice([{"d": {"e": 1}}, {"d": {}}])}
+    )
+    for a in ({"b": 1}, {}):
+        for c in ({"d": {"e": 1}}, {"d": {}}):
+            assert space.contains({"a": a, "c": c})

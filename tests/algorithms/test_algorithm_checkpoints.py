@@ -229,7 +229,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_the_agent_stays(
     trained: SimpleNamespace, tmp_path: Path
 ) -> None:
     state, meta = checkpoints.load(trained.path)
-    for name, message in [("DQN", "no trainable is called 'DQN'"), ("PPO2", "'PPO2'")]:
+    for name, message in [("TD3", "no trainable is called 'TD3'"), ("PPO2", "'PPO2'")]:
         checkpoints.save(state, str(tmp_path / name), {**meta, "trainable": name})
         with pytest.raises(CheckpointError, match=message):
             Algorithm.from_checkpoint(tmp_path / name)

@@ -176,9 +176,15 @@ def pick(domain: Choice, value: Any) -> int | None:
 
 
 def _complete(option: Tree, value: Any) -> bool:
+    if isinstance(option, Choice):
+        return any(_complete(inner, value) for inner in option.options)
+    if isinstance(option, When):
+        return _complete(option.then, value)
     if isinstance(option, dict) and isinstance(value, dict):
         needed = {key for key, part in option.items() if not isinstance(part, When)}
-        return needed <= value.keys() and matches(option, value)
+        return needed <= value.keys() <= option.keys() and all(
+            _complete(option[key], part) for key, part in value.items()
+        )
     return matches(option, value)
 
 
