@@ -356,9 +356,8 @@ def test_contains_refuses_configurations_from_elsewhere(config):
 
 
 def test_an_empty_option_is_found_behind_a_choice_of_fuller_ones() -> None:
-    space = Space(
-        {"a": choice([choice([{"b": 1}]), {}]), "c": choice([{"d": {"e": 1}}, {"d": {}}])}
-    )
+    behind = sp.choice([sp.choice([{"b": 1}]), {}])
+    space = Space({"a": behind, "c": sp.choice([{"d": {"e": 1}}, {"d": {}}])})
     for a in ({"b": 1}, {}):
         for c in ({"d": {"e": 1}}, {"d": {}}):
             assert space.contains({"a": a, "c": c})
