@@ -24,8 +24,12 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A local Ray of two CPUs for the whole session; runtimes that come later connect to it."""
+    import ray
+
     from tunerl.runtime.ray import RayRuntime
 
+    if ray.is_initialized():  # by an agent of an earlier test with runners in actors
+        ray.shutdown()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
         runtime = RayRuntime(num_cpus=2)

@@ -13,7 +13,8 @@ CARTPOLE = {"env": "CartPole-v1"}
 
 def returns(name: str, config: dict[str, Any], steps: int, seeds: int) -> list[float]:
     """Mean return of each seed after so many steps, 20 episodes with the likeliest actions."""
-    pack = open_pack(name, {"torch_compile_learner": False, **config})
+    config = {"torch_compile_learner": False, **config}
+    pack = open_pack(name, config)
     for seed in range(seeds):
         pack.join(ReplicaId(seed, 0), config, seed)
     while pack.members[0].env_steps < steps:
