@@ -21,6 +21,7 @@ TINY: dict[str, Any] = {
     "rollout_fragment_length": 1,
     "n_step": 1,
     "lr": 1e-2,
+    "prioritized_replay": False,
     "model": {"fcnet_hiddens": [8]},
 }
 RAINBOW: dict[str, Any] = {

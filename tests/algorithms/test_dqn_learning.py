@@ -22,6 +22,9 @@ PROBE: dict[str, Any] = {
     "gamma": 0.9,
     "n_step": 1,
     "tau": 0.1,
+    "target_network_update_freq": 0,
+    "prioritized_replay": False,
+    "epsilon": [[0, 1.0], [10_000, 0.05]],
     "model": {"fcnet_hiddens": [16]},
 }
 ATOMS = {"num_atoms": 21, "v_min": -2.0, "v_max": 2.0}
