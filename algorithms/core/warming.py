@@ -7,6 +7,7 @@ packs that come meanwhile wait for the compiler's lock, and find the result on d
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import subprocess
@@ -38,10 +39,10 @@ def begin(name: str, config: Config, rows: int) -> bool:
         env=environment,
         start_new_session=True,
     )
-    assert process.stdin is not None
-    process.stdin.write(job.encode())
-    process.stdin.close()
     _begun[:] = [other for other in _begun if other.poll() is None] + [process]
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(job.encode())
     return True
 
 
