@@ -1,8 +1,8 @@
 """Advantage Actor-Critic (Mnih et al., arXiv 1602.01783, without the asynchrony), for one agent.
 
 An agent takes a few steps in E environments, then one step on the policy gradient with n-step (or
-generalised) advantages, thousands of times. The pack (`core/turns.py`) runs many such agents at
-once. Defaults are Stable-Baselines3's, which are those of the published CartPole figures.
+generalised) advantages, thousands of times. The pack (`core/packs/turns.py`) runs many such agents
+at once. Defaults are Stable-Baselines3's, which are those of the published CartPole figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import (
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.actor_critic import (
     centred,
     evaluated,
     explained,
@@ -23,11 +24,10 @@ from algorithms.core.actor_critic import (
     mean,
     squared_error,
 )
-from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import ActorCriticParameters
-from algorithms.core.turn_spec import TurnSpec
-from algorithms.core.turns import TurnPack
-from algorithms.core.vtrace import gae
+from algorithms.core.maths.vtrace import gae
+from algorithms.core.packs.turns import TurnPack
+from algorithms.core.specs.turn_parameters import ActorCriticParameters
+from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed, vector
 
 

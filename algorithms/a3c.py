@@ -16,10 +16,10 @@ from torch import Tensor
 from algorithms.a2c import A2CPack
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.sampler import Act
-from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import ActorCriticParameters
-from algorithms.core.turn_spec import TurnSpec
+from algorithms.core.collecting.sampler import Act
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.specs.turn_parameters import ActorCriticParameters
+from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed, vector
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from algorithms import building
 from algorithms.config import AlgorithmConfig
-from algorithms.core.member import Member, derived_seed
-from algorithms.core.names import plain
-from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.packs.member import Member, derived_seed
+from algorithms.core.specs.names import plain
+from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.policy import Policy
 from tunerl.errors import CheckpointError, Conflict, TrainableError
 from tunerl.trainable import Failure, State
@@ -23,7 +23,7 @@ from tunerl.trial import ReplicaId
 
 if TYPE_CHECKING:
     from algorithms.core.envs import PackEnvs
-    from algorithms.core.pack import AlgorithmPack
+    from algorithms.core.packs.pack import AlgorithmPack
     from algorithms.sampling.of_agent import Runners
 
 

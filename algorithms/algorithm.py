@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from algorithms import building, lone, saved
 from algorithms.agent import Agent
-from algorithms.core.iteration import evaluate
-from algorithms.core.names import plain
+from algorithms.core.packs.iteration import evaluate
+from algorithms.core.specs.names import plain
 from algorithms.module import DEFAULT_POLICY, Module, Weights
 from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.results import ResultDict

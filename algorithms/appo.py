@@ -16,7 +16,8 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import (
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.actor_critic import (
     adapted,
     centred,
     evaluated,
@@ -25,13 +26,12 @@ from algorithms.core.actor_critic import (
     mean,
     squared_error,
 )
-from algorithms.core.lagged import LaggedPack
-from algorithms.core.member import Member
-from algorithms.core.parameters import Value
-from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import LaggedParameters
-from algorithms.core.turn_spec import TurnSpec
-from algorithms.core.vtrace import vtrace
+from algorithms.core.maths.vtrace import vtrace
+from algorithms.core.packs.lagged import LaggedPack
+from algorithms.core.packs.member import Member
+from algorithms.core.specs.parameters import Value
+from algorithms.core.specs.turn_parameters import LaggedParameters
+from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
 

@@ -1,7 +1,7 @@
 """Behaviour cloning, written for one agent: make the actions in the data likely.
 
-No reward is looked at. The pack (`core/offline_pack.py`) trains many such agents on the same data
-at once; nothing here knows of it.
+No reward is looked at. The pack (`core/packs/offline_pack.py`) trains many such agents on the same
+data at once; nothing here knows of it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.distributions import DiagGaussian, Distribution
-from algorithms.core.imitation import ImitationPack
-from algorithms.core.offline_parameters import OfflineParameters
-from algorithms.core.offline_spec import OfflineSpec
-from algorithms.core.parameters import Value, grad_clip_by
-from algorithms.core.stack import Batch
+from algorithms.core.dists.distributions import DiagGaussian, Distribution
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.packs.imitation import ImitationPack
+from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.offline_spec import OfflineSpec
+from algorithms.core.specs.parameters import Value, grad_clip_by
 from algorithms.keywords import Foreign
 from tunerl.trainable import vector
 

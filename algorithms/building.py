@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from algorithms import callbacks, saved
 from algorithms.config import AlgorithmConfig
-from algorithms.core.names import recalled
-from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.specs.names import recalled
+from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.offline.dataset import data_may_be_gone
 from tunerl import registry
 from tunerl.errors import CheckpointError, InvalidConfig, NotFound

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from algorithms.core import names
+from algorithms.core.specs import names
 from tunerl import registry
 from tunerl.errors import InvalidConfig, Problem, TrainableError, nearest
 

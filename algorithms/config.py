@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms import callbacks
 from algorithms.core import nets
-from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, ONCE, canonical, foreign_to
 from algorithms.offline.spaces_json import plain

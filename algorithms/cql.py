@@ -1,8 +1,8 @@
 """Conservative Q-learning (Kumar et al., arXiv 2006.04779), written for one agent.
 
-SAC on a fixed set of data, with critics that are pushed down where actions are not in the data:
-the log-sum-exp of their values over all actions is lowered, the value of the data's is raised. The
-pack (`core/offline_soft.py`) trains many such agents on the same data; nothing here knows of it.
+SAC on a fixed set of data, with critics that are pushed down where actions are not in the data: the
+log-sum-exp of their values over all actions is lowered, the value of the data's is raised. The pack
+(`core/packs/offline_soft.py`) trains many such agents on the same data; nothing here knows of it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch import Tensor, nn
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.distributions import Distribution
-from algorithms.core.member import Member
-from algorithms.core.offline_parameters import OfflineParameters
-from algorithms.core.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
-from algorithms.core.parameters import Value
-from algorithms.core.soft_nets import Nets, SoftActorCritic
-from algorithms.core.soft_pack import squashed, target_entropy
-from algorithms.core.soft_spec import RATE
-from algorithms.core.squashed import SquashedGaussian
-from algorithms.core.stack import Batch
+from algorithms.core.dists.distributions import Distribution
+from algorithms.core.dists.squashed import SquashedGaussian
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.nets.soft_nets import Nets, SoftActorCritic
+from algorithms.core.packs.member import Member
+from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
+from algorithms.core.packs.soft_pack import squashed, target_entropy
+from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.parameters import Value
+from algorithms.core.specs.soft_spec import RATE
 from tunerl.trainable import fixed, vector
 
 LARGEST = 1e6  # alpha' of the Lagrangian

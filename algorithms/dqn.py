@@ -3,8 +3,8 @@
 An agent acts epsilon-greedily on its network's values, remembers what came of it, and pulls the
 values of remembered actions towards ``reward + discount * value of the best next action`` as a
 target network has it. Double Q-learning, dueling streams, prioritised replay, n-step returns,
-categorical returns (C51) and noisy weights are settings. The pack (`core/off_policy.py`) runs many
-such agents at once; nothing here knows of it.
+categorical returns (C51) and noisy weights are settings. The pack (`core/packs/off_policy.py`) runs
+many such agents at once; nothing here knows of it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from torch import Tensor, nn
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.distributions import Distribution
-from algorithms.core.learning import descend
-from algorithms.core.member import Member, schedule_values, scheduled
-from algorithms.core.off_policy import OffPolicyPack
-from algorithms.core.optim import clip
-from algorithms.core.parameters import OffPolicyParameters, grad_clip_by
-from algorithms.core.q_learning import (
+from algorithms.core.dists.distributions import Distribution
+from algorithms.core.lifting.optim import clip
+from algorithms.core.lifting.stack import Batch, caller
+from algorithms.core.maths.q_learning import (
     DICE,
     ActionValues,
     among,
@@ -37,9 +34,12 @@ from algorithms.core.q_learning import (
     project,
     softly,
 )
-from algorithms.core.spec import AlgorithmSpec
-from algorithms.core.stack import Batch, caller
-from algorithms.core.value_nets import QNetwork, positions
+from algorithms.core.nets.value_nets import QNetwork, positions
+from algorithms.core.packs.learning import descend
+from algorithms.core.packs.member import Member, schedule_values, scheduled
+from algorithms.core.packs.off_policy import OffPolicyPack
+from algorithms.core.specs.parameters import OffPolicyParameters, grad_clip_by
+from algorithms.core.specs.spec import AlgorithmSpec
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config

@@ -1,7 +1,7 @@
 """IMPALA (Espeholt et al., arXiv 1802.01561), written for one agent.
 
 Actors with somewhat older weights take fragments; a learner corrects with v-trace for what its own
-policy would have done. In a pack (`core/lagged.py`) acting weights are renewed every
+policy would have done. In a pack (`core/packs/lagged.py`) acting weights are renewed every
 `broadcast_interval` updates and batches wait in a queue of `learner_queue_size`, so that the lag is
 a number one can set, and runs repeat exactly.
 """
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import evaluated, explained, following, mean, squared_error
-from algorithms.core.lagged import LaggedPack
-from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import LaggedParameters
-from algorithms.core.turn_spec import TurnSpec
-from algorithms.core.vtrace import vtrace
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.actor_critic import evaluated, explained, following, mean, squared_error
+from algorithms.core.maths.vtrace import vtrace
+from algorithms.core.packs.lagged import LaggedPack
+from algorithms.core.specs.turn_parameters import LaggedParameters
+from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed
 
 

@@ -2,7 +2,7 @@
 
 Never asks the critics about an action that is not in the data: the value of a state is an upper
 expectile of its actions' values, critics aim at it, and the policy imitates the actions in the
-data, those more that are better than that. The pack (`core/offline_soft.py`) trains many such
+data, those more that are better than that. The pack (`core/packs/offline_soft.py`) trains many such
 agents on the same data; nothing here knows of it.
 """
 
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.offline_parameters import OfflineParameters
-from algorithms.core.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
-from algorithms.core.parameters import Value
-from algorithms.core.soft_nets import Encoded, Nets, SoftActorCritic, stacked_mlp
-from algorithms.core.soft_spec import RATE
-from algorithms.core.stack import Batch
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.nets.soft_nets import Encoded, Nets, SoftActorCritic, stacked_mlp
+from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
+from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.parameters import Value
+from algorithms.core.specs.soft_spec import RATE
 from tunerl.trainable import fixed, vector
 
 LOG_STD = (-5.0, 2.0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from algorithms.core.spec import ALIASES
+from algorithms.core.specs.spec import ALIASES
 from tunerl.errors import InvalidConfig, Problem
 
 METHODS: dict[str, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ OLDER = {
     "recreate_failed_env_runners": "restart_failed_env_runners",
     "ignore_worker_failures": "ignore_env_runner_failures",
 }
-"""Older names of RLlib's, beside those of `algorithms.core.spec.ALIASES`."""
+"""Older names of RLlib's, beside those of `algorithms.core.specs.spec.ALIASES`."""
 
 
 @dataclass(frozen=True)

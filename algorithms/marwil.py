@@ -2,7 +2,8 @@
 
 Imitates the actions in the data, those more that turned out better than expected: each is weighed
 by ``exp(beta * advantage / c)``, with a running norm c of the advantages. With beta 0 it is BC. The
-pack (`core/offline_pack.py`) trains many such agents on the same data; nothing here knows of it.
+pack (`core/packs/offline_pack.py`) trains many such agents on the same data; nothing here knows of
+it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm
 from algorithms.bc import BCParameters, log_std
 from algorithms.config import AlgorithmConfig
-from algorithms.core.episode_returns import episode_returns, episode_targets
-from algorithms.core.imitation import ImitationPack
-from algorithms.core.offline_parameters import OfflineParameters
-from algorithms.core.offline_spec import OfflineSpec
-from algorithms.core.stack import Batch, LiftedForward
+from algorithms.core.lifting.stack import Batch, LiftedForward
+from algorithms.core.maths.episode_returns import episode_returns, episode_targets
+from algorithms.core.packs.imitation import ImitationPack
+from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.offline_spec import OfflineSpec
 from tunerl.trainable import vector
 from tunerl.trial import Config
 

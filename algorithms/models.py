@@ -7,17 +7,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from algorithms.core.custom_dists import (
+from algorithms.core.dists.custom_dists import (
     ActionDistribution,
     distribution_for,
     register_action_dist,
 )
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from algorithms.core.nets import register_model
 from algorithms.core.nets.inputs import Inputs
 from algorithms.core.nets.models import ModelV2Network
+from algorithms.core.nets.preprocessors import Preprocessor, get_preprocessor, register_preprocessor
 from algorithms.core.nets.settings import MODEL_DEFAULTS
-from algorithms.core.preprocessors import Preprocessor, get_preprocessor, register_preprocessor
 from algorithms.rl_module import ActionDist, action_dist_class
 
 __all__ = [

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from algorithms.rl_module import RLModule
 from tunerl.errors import InvalidInput
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from algorithms.core.evaluation import with_explore
+from algorithms.core.packs.evaluation import with_explore
 from tunerl.errors import InvalidConfig, Problem, nearest
 
 BUFFERS = {

@@ -14,7 +14,7 @@ import numpy as np
 from algorithms.agent import Agent
 from algorithms.algorithm import Algorithm
 from algorithms.core import envs
-from algorithms.core.evaluation import steps
+from algorithms.core.packs.evaluation import steps
 from tunerl.errors import InvalidConfig, InvalidInput
 
 FPS = 30  # where an environment does not say

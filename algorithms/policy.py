@@ -14,11 +14,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec
-from algorithms.core.pack import AlgorithmPack
-from algorithms.core.running import RunningStats
-from algorithms.core.stack import Layout
+from algorithms.core.lifting.stack import Layout
+from algorithms.core.maths.running import RunningStats
+from algorithms.core.packs.pack import AlgorithmPack
 from algorithms.module import DEFAULT_POLICY, Module, Weights
 from algorithms.rl_module import ActionDist
 from tunerl.errors import Conflict, InvalidInput, NotFound

@@ -1,9 +1,9 @@
 """Proximal Policy Optimization (Schulman et al., arXiv 1707.06347), written for one agent.
 
 An agent collects a rollout in E environments, computes generalised advantages, and takes several
-epochs of minibatch steps on the clipped surrogate. The pack (`core/on_policy.py`) runs many such
-agents at once; nothing here knows of it. The details are those of "The 37 Implementation Details
-of PPO" (core and continuous ones) and, where asked for, RLlib's adaptive KL penalty.
+epochs of minibatch steps on the clipped surrogate. The pack (`core/packs/on_policy.py`) runs many
+such agents at once; nothing here knows of it. The details are those of "The 37 Implementation
+Details of PPO" (core and continuous ones) and, where asked for, RLlib's adaptive KL penalty.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import mean
-from algorithms.core.member import Member
-from algorithms.core.on_policy import OnPolicyPack
-from algorithms.core.parameters import CommonParameters, Value, grad_clip_by
-from algorithms.core.spec import AlgorithmSpec
-from algorithms.core.stack import Batch
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.actor_critic import mean
+from algorithms.core.packs.member import Member
+from algorithms.core.packs.on_policy import OnPolicyPack
+from algorithms.core.specs.parameters import CommonParameters, Value, grad_clip_by
+from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.offline.trace import OutputParameters
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config

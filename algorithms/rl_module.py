@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.custom_dists import usual
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.custom_dists import usual
+from algorithms.core.dists.distributions import Distribution
 from algorithms.core.nets.inputs import Inputs
 from algorithms.core.nets.models import ModuleNetwork
 from tunerl.errors import InvalidConfig, InvalidInput, Problem

@@ -2,7 +2,7 @@
 
 A policy is trained to act well and at random, twin critics (the lesser counts) to value that, and a
 temperature to hold the policy's entropy at a target. Discrete actions: expectations over all of
-them (Christodoulou, arXiv 1910.07207). The pack (`core/soft_pack.py`) runs many such agents.
+them (Christodoulou, arXiv 1910.07207). The pack (`core/packs/soft_pack.py`) runs many such agents.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch.nn.functional import huber_loss
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.distributions import Categorical, Distribution
-from algorithms.core.parameters import OffPolicyParameters, Value
-from algorithms.core.soft_nets import Nets
-from algorithms.core.soft_pack import SoftPack
-from algorithms.core.soft_spec import RATE, SoftSpec, problems
-from algorithms.core.squashed import SquashedGaussian
-from algorithms.core.stack import Batch
+from algorithms.core.dists.distributions import Categorical, Distribution
+from algorithms.core.dists.squashed import SquashedGaussian
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.nets.soft_nets import Nets
+from algorithms.core.packs.soft_pack import SoftPack
+from algorithms.core.specs.parameters import OffPolicyParameters, Value
+from algorithms.core.specs.soft_spec import RATE, SoftSpec, problems
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config

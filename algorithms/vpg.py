@@ -16,13 +16,13 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.actor_critic import centred, mean
-from algorithms.core.parameters import Value
-from algorithms.core.returns import rewards_to_go
-from algorithms.core.stack import Batch
-from algorithms.core.turn_parameters import TurnParameters
-from algorithms.core.turn_spec import TurnSpec
-from algorithms.core.turns import TurnPack
+from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.actor_critic import centred, mean
+from algorithms.core.maths.returns import rewards_to_go
+from algorithms.core.packs.turns import TurnPack
+from algorithms.core.specs.parameters import Value
+from algorithms.core.specs.turn_parameters import TurnParameters
+from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed, vector
 
 

@@ -100,8 +100,8 @@ class Run:
 
 def train(case: Case) -> Run:
     """Train a case in one pack, to the iteration that reaches its steps, and evaluate."""
-    from algorithms.core.evaluation import evaluate_member
-    from algorithms.core.pack import AlgorithmPack
+    from algorithms.core.packs.evaluation import evaluate_member
+    from algorithms.core.packs.pack import AlgorithmPack
     from tunerl import registry
     from tunerl.trial import ReplicaId
 

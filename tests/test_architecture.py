@@ -266,7 +266,7 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         ("algorithms/ppo.py", "from tunerl.control.controller import run"),
         ("algorithms/ppo.py", "from tunerl import uniform"),
         ("algorithms/ppo.py", "import tunerl"),
-        ("algorithms/core/nets.py", "from service import app"),
+        ("algorithms/core/nets/heads.py", "from service import app"),
         ("service/app.py", "import importlib\nimportlib.import_module('algorithms')"),
         ("service/worker.py", "from sqlalchemy import select"),
         ("service/cli/run.py", "import ray"),
@@ -275,7 +275,7 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         ("tunerl/control/controller.py", "import optuna.samplers"),
         ("tunerl/checkpoints.py", "import pickle"),
         ("tunerl/runtime/ray.py", "import cloudpickle"),
-        ("algorithms/core/pack.py", "from ...service import app"),
+        ("algorithms/core/packs/pack.py", "from ....service import app"),
     ],
 )
 def test_the_checker_finds_a_wrong_import(tmp_path: Path, path: str, line: str) -> None:
@@ -291,7 +291,7 @@ def test_the_checker_accepts_what_is_allowed(tmp_path: Path) -> None:
         "tunerl/searchers/optuna.py": "import optuna",
         "tunerl/searchers/random.py": "from . import base\nfrom ..space import Space",
         "algorithms/ppo.py": "import torch\nfrom tunerl.trainable import vector\nimport rayon",
-        "algorithms/core/pack.py": "from tunerl import errors\nfrom .. import ppo",
+        "algorithms/core/packs/pack.py": "from tunerl import errors\nfrom .. import ppo",
         "service/app.py": "import fastapi\nimport tunerl\nx = 'import pickle'",
     }
     assert wrong_imports(plant(tmp_path, good)) == []

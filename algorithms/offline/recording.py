@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from algorithms.algorithm import Algorithm
 from algorithms.core.envs import StepBatch
-from algorithms.core.member import derived_seed
+from algorithms.core.packs.member import derived_seed
 from algorithms.offline.columns import Columns
 from algorithms.offline.runs import Runs, step_columns
 from algorithms.offline.writer import Writer

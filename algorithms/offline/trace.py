@@ -22,7 +22,7 @@ from tunerl.trial import Config, ReplicaId
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from algorithms.core.pack import AlgorithmPack
+    from algorithms.core.packs.pack import AlgorithmPack
 
 
 @dataclass(frozen=True)

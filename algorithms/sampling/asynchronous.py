@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.core.member import derived_seed
-from algorithms.core.rollout import Rollout
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.packs.member import derived_seed
 from algorithms.sampling.remote import Fleet, Gone
 from tunerl.errors import TrainableError
 from tunerl.trainable import Failure
 
 if TYPE_CHECKING:
-    from algorithms.core.lagged import LaggedPack
-    from algorithms.core.pack import AlgorithmPack
+    from algorithms.core.packs.lagged import LaggedPack
+    from algorithms.core.packs.pack import AlgorithmPack
 
 AHEAD = 2  # fragments that an actor is asked for at a time, so that it need not wait for the next
 
@@ -127,7 +127,7 @@ class AsyncActors:
 
 def can_lag(pack: AlgorithmPack) -> TypeGuard[LaggedPack]:
     """Whether the actors of a pack's one member need not wait for its learner."""
-    from algorithms.core.lagged import LaggedPack
+    from algorithms.core.packs.lagged import LaggedPack
 
     return isinstance(pack, LaggedPack) and not pack.shared.get("output")
 

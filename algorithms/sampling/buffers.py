@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.core.sum_tree import SumTrees
+from algorithms.core.collecting.sum_tree import SumTrees
 from algorithms.sampling.batch import SampleBatch
 from tunerl.errors import InvalidInput, nearest
 

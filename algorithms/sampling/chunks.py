@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from algorithms.core.collecting.rollout import Rollout
 from algorithms.core.envs import StepBatch
 from algorithms.core.envs.spaces import is_composite
-from algorithms.core.rollout import Rollout
 from algorithms.sampling.episode import SingleAgentEpisode
 from algorithms.sampling.track import Track
 

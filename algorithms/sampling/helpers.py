@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from algorithms.core.returns import gae
+from algorithms.core.maths.returns import gae
 from algorithms.sampling.batch import SampleBatch
 from algorithms.sampling.group import EnvRunnerGroup
 from tunerl.errors import InvalidConfig, InvalidInput, Problem
@@ -47,7 +47,7 @@ def train_one_step(algorithm: Algorithm, train_batch: Any) -> dict[str, Any]:
     For algorithms that learn like PPO. Raises `InvalidConfig` for others, `InvalidInput` for a
     batch without the columns that sampling gives.
     """
-    from algorithms.core.on_policy import OnPolicyPack
+    from algorithms.core.packs.on_policy import OnPolicyPack
 
     pack: Any = algorithm.pack
     if not isinstance(pack, OnPolicyPack) or pack.recall is not None:

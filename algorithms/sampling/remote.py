@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from algorithms.core.spec import AlgorithmSpec
+from algorithms.core.specs.spec import AlgorithmSpec
 from tunerl import registry
 from tunerl.errors import InvalidInput
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.config import AlgorithmConfig
-from algorithms.core.member import Episodes, derived_seed
-from algorithms.core.rollout import Rollout
-from algorithms.core.running import RunningStats
-from algorithms.core.sampler import Act
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.collecting.sampler import Act
+from algorithms.core.maths.running import RunningStats
+from algorithms.core.packs.member import Episodes, derived_seed
 from algorithms.module import DEFAULT_POLICY, Module, Weights
 from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.sampling.asking import Asking

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.collecting.sampler import Act
 from algorithms.core.envs import EnvState
 from algorithms.core.envs.factory import count_from
-from algorithms.core.rollout import Rollout
-from algorithms.core.sampler import Act
 from algorithms.sampling.runner import EnvRunner, Moments
 from tunerl.trainable import Failure
 

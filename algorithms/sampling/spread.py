@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.collecting.sampler import Act, Sampler
 from algorithms.core.envs import EnvState
 from algorithms.core.envs.base import check_size
 from algorithms.core.envs.shares import can_split, merged, split
-from algorithms.core.member import derived_seed
-from algorithms.core.rollout import Rollout
-from algorithms.core.sampler import Act, Sampler
+from algorithms.core.packs.member import derived_seed
 from algorithms.sampling.remote import Fleet, Gone
 from tunerl.errors import TrainableError
 from tunerl.trainable import Failure
 
 if TYPE_CHECKING:
-    from algorithms.core.pack import AlgorithmPack
+    from algorithms.core.packs.pack import AlgorithmPack
 
 Array = NDArray[Any]
 
@@ -156,8 +156,8 @@ def can_spread(pack: AlgorithmPack) -> bool:
     It may where its actions follow from parameters and observations alone, and nothing here
     watches the steps.
     """
-    from algorithms.core.on_policy import OnPolicyPack
-    from algorithms.core.turns import TurnPack
+    from algorithms.core.packs.on_policy import OnPolicyPack
+    from algorithms.core.packs.turns import TurnPack
 
     plain = getattr(type(pack), "_acting", None) in (OnPolicyPack._acting, TurnPack._acting)
     watched = pack.sampler.memory is not None or pack.shared.get("output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from algorithms.core.off_policy import OffPolicyPack
+from algorithms.core.packs.off_policy import OffPolicyPack
 from algorithms.dqn import SPEC
 from tests.algorithms.support import timeless
 from tunerl.trainable import State

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.pack import AlgorithmPack
-from algorithms.core.soft_nets import Nets
+from algorithms.core.nets.soft_nets import Nets
+from algorithms.core.packs.pack import AlgorithmPack
 from tests.algorithms.support import timeless
 from tunerl import registry
 from tunerl.trainable import State

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.ppo import SPEC
 from tunerl.registry import register_env
 from tunerl.trainable import Failure, State

@@ -266,7 +266,7 @@ def test_classes_in_a_configuration_are_found_again_or_given(
         assert algorithm.train()["config"]["env"] == f"{Parts.__module__}.Parts"
         path = algorithm.save(tmp_path)
         Algorithm.from_checkpoint(path).stop()  # this program has used them
-        monkeypatch.setattr("algorithms.core.names._used", {})  # as in another program
+        monkeypatch.setattr("algorithms.core.specs.names._used", {})  # as in another program
         with pytest.raises(CheckpointError, match=r"give other settings: config=\{"):
             Algorithm.from_checkpoint(path)
         given = {"env": Parts, "model": {"fcnet_hiddens": [8], "custom_model": Network}}

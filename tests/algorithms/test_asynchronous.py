@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from algorithms import Algorithm
-from algorithms.core.lagged import LaggedPack
+from algorithms.core.packs.lagged import LaggedPack
 from tests.algorithms.turns import SPECS, tiny
 from tunerl.errors import TrainableError
 

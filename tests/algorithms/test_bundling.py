@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core import bundling, stack
-from algorithms.core.bundling import ENTRY, Bundle, bundled, swapped
+from algorithms.core.lifting import bundling, stack
+from algorithms.core.lifting.bundling import ENTRY, Bundle, bundled, swapped
 
 
 def kernel(body: str) -> str:

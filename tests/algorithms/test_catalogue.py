@@ -11,11 +11,11 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from algorithms.core import nets
-from algorithms.core.distributions import Categorical, MultiCategorical
+from algorithms.core.dists.distributions import Categorical, MultiCategorical
+from algorithms.core.lifting.optim import AdamState
+from algorithms.core.lifting.stack import Layout, LiftedForward, LiftedUpdate, caller
 from algorithms.core.nets import Convolution, Inputs, RecurrentActorCritic, build, resolve_model
 from algorithms.core.nets.encoders import Parts, Pixels
-from algorithms.core.optim import AdamState
-from algorithms.core.stack import Layout, LiftedForward, LiftedUpdate, caller
 from tunerl.errors import InvalidConfig
 
 SMALL = spaces.Box(0, 255, (10, 9, 3), np.uint8)

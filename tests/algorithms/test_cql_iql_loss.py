@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.distributions import DiagGaussian
-from algorithms.core.squashed import SquashedGaussian
+from algorithms.core.dists.distributions import DiagGaussian
+from algorithms.core.dists.squashed import SquashedGaussian
 from algorithms.cql import CQLPack
 from algorithms.iql import IQLPack
 from tests.algorithms.soft import Known, nets_of

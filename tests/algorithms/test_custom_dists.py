@@ -11,13 +11,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from algorithms.core.beta import Beta
-from algorithms.core.custom_dists import (
+from algorithms.core.dists.beta import Beta
+from algorithms.core.dists.custom_dists import (
     ActionDistribution,
     distribution_for,
     register_action_dist,
 )
-from algorithms.core.distributions import Categorical, DiagGaussian
+from algorithms.core.dists.distributions import Categorical, DiagGaussian
 from tests.algorithms.support import lone, open_pack, timeless, tiny
 from tunerl.errors import InvalidConfig
 from tunerl.trial import ReplicaId

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributions as reference
 
-from algorithms.core.distributions import (
+from algorithms.core.dists.distributions import (
     Categorical,
     DiagGaussian,
     Distribution,

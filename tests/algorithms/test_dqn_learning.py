@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.core.off_policy import OffPolicyPack
+from algorithms.core.packs.off_policy import OffPolicyPack
 from tests.algorithms.dqn_support import open_pack
 from tunerl.trial import ReplicaId
 

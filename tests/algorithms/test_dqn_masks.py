@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import tests.algorithms.support  # noqa: F401  (registers probe/allowed)
+from algorithms.core.maths.q_learning import ActionValues, among, softly
 from algorithms.core.nets import MASKED
-from algorithms.core.q_learning import ActionValues, among, softly
 from algorithms.dqn import SPEC
 from tunerl.trainable import Failure
 from tunerl.trial import ReplicaId

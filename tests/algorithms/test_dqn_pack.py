@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from algorithms import DQNConfig
-from algorithms.core.off_policy import OffPolicyPack
+from algorithms.core.packs.off_policy import OffPolicyPack
 from tests.algorithms.dqn_support import RAINBOW, lone, open_pack, tiny, train
 from tests.algorithms.support import timeless
 from tests.algorithms.test_ppo_pack import same

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.core.due import CARRIED, Due
-from algorithms.core.member import Episodes, Member
+from algorithms.core.packs.due import CARRIED, Due
+from algorithms.core.packs.member import Episodes, Member
 
 BASE = {
     "training_intensity": None,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from algorithms import PPO, PPOConfig, register_env
-from algorithms.core.evaluation import evaluate_member
-from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.packs.evaluation import evaluate_member
+from algorithms.core.packs.on_policy import OnPolicyPack
 from tests.algorithms.support import TINY, Probe, lone, open_pack, timeless, tiny, train
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import Failure

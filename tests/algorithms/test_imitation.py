@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from algorithms.bc import BCConfig, BCPack
-from algorithms.core.distributions import Categorical, DiagGaussian
-from algorithms.core.episode_returns import discounted_sums, episode_returns, episode_targets
+from algorithms.core.dists.distributions import Categorical, DiagGaussian
+from algorithms.core.maths.episode_returns import discounted_sums, episode_returns, episode_targets
 from algorithms.marwil import NORM, MARWILPack
 from tunerl.errors import InvalidConfig
 

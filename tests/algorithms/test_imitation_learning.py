@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from algorithms import PPOConfig
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.packs.evaluation import evaluate_member
 from algorithms.offline import load, record
 from benchmarks.learning import CASES
 from tests.support import offline

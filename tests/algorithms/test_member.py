@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.core.member import WINDOW, Episodes, Member, derived_seed, scheduled
+from algorithms.core.packs.member import WINDOW, Episodes, Member, derived_seed, scheduled
 
 
 @pytest.mark.parametrize(

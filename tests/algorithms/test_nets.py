@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Categorical, DiagGaussian
+from algorithms.core.dists.distributions import Categorical, DiagGaussian
 from algorithms.core.nets import ACTIVATIONS, ActorCritic, build, register_model, resolve_model
 from tunerl.errors import InvalidConfig
 

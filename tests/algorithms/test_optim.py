@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from algorithms.core.optim import (
+from algorithms.core.lifting.optim import (
     CLIPS,
     OPTIMISERS,
     AdamState,

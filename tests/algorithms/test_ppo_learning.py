@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.core.evaluation import evaluate_member
-from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.packs.evaluation import evaluate_member
+from algorithms.core.packs.on_policy import OnPolicyPack
 from tests.algorithms.support import likeliest, open_pack, values
 from tunerl.trial import ReplicaId
 

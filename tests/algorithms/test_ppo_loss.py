@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core.distributions import Categorical, DiagGaussian, Distribution
-from algorithms.core.member import Episodes, Member
-from algorithms.core.targets import explained_variance
+from algorithms.core.collecting.targets import explained_variance
+from algorithms.core.dists.distributions import Categorical, DiagGaussian, Distribution
+from algorithms.core.packs.member import Episodes, Member
 from algorithms.ppo import PPOPack
 from tests.algorithms.support import TINY, open_pack, tiny, train
 from tunerl.trial import ReplicaId

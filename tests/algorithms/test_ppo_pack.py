@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.core.nets import register_model
-from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.packs.on_policy import OnPolicyPack
 from tests.algorithms.support import lone, open_pack, parameters, timeless, tiny, train
 from tunerl import checkpoints
 from tunerl.errors import CheckpointError, InvalidConfig

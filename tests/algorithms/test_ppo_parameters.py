@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.core.on_policy import OnPolicyPack
-from algorithms.core.preprocessors import NoPreprocessor, register_preprocessor
+from algorithms.core.nets.preprocessors import NoPreprocessor, register_preprocessor
+from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.ppo import SPEC, PPOParameters
 from tests.algorithms.support import RUNNERS, lone, open_pack, tiny
 from tunerl.errors import InvalidConfig
@@ -214,8 +214,8 @@ def test_torch_compile_learner_compiles_the_update(monkeypatch: pytest.MonkeyPat
         compiled.append(len(args[0]))
         return graph
 
-    monkeypatch.setattr("algorithms.core.stack.compiled", note)
-    monkeypatch.setattr("algorithms.core.stack.compiler_available", lambda: True)
+    monkeypatch.setattr("algorithms.core.lifting.stack.compiled", note)
+    monkeypatch.setattr("algorithms.core.lifting.stack.compiler_available", lambda: True)
     for wanted, counts in ((None, []), (False, []), (True, [2])):
         lone(tiny(torch_compile_learner=wanted), 0, 1)
         assert compiled == counts

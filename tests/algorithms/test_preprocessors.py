@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from algorithms.core.envs import ObservationCodec
-from algorithms.core.preprocessors import (
+from algorithms.core.nets.preprocessors import (
     NoPreprocessor,
     Preprocessor,
     custom_preprocessor,

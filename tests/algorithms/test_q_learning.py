@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from algorithms.core.maths.q_learning import ActionValues, chosen, clipped, huber, project, softly
 from algorithms.core.nets import resolve_model
-from algorithms.core.q_learning import ActionValues, chosen, clipped, huber, project, softly
-from algorithms.core.value_nets import NoisyDense, QNetwork, positions
+from algorithms.core.nets.value_nets import NoisyDense, QNetwork, positions
 
 MODEL = resolve_model({"fcnet_hiddens": [6]})
 

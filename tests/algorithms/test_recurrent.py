@@ -10,10 +10,10 @@ import torch
 from gymnasium import spaces
 
 import tests.algorithms.support as support
-from algorithms.core.distributions import Categorical, DiagGaussian, MultiCategorical
+from algorithms.core.collecting.memory import Extras, Recall
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.dists.distributions import Categorical, DiagGaussian, MultiCategorical
 from algorithms.core.envs import StepBatch
-from algorithms.core.memory import Extras, Recall
-from algorithms.core.rollout import Rollout
 from algorithms.dqn import SPEC as DQN
 from algorithms.ppo import SPEC
 from tests.algorithms.support import lone, open_pack, parameters, timeless, tiny

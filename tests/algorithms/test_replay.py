@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.core.replay import Replay, Samples
+from algorithms.core.collecting.replay import Replay, Samples
 
 GAMMA = 0.5
 

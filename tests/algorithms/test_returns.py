@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core.returns import gae
-from algorithms.core.rollout import Rollout
-from algorithms.core.running import RunningStats
-from algorithms.core.targets import (
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.collecting.targets import (
     FINAL_BLOCK,
     VALUE_BLOCK,
     advantages_of,
     scale_rewards,
     values_of,
 )
+from algorithms.core.maths.returns import gae
+from algorithms.core.maths.running import RunningStats
 
 
 def f32(*numbers: float) -> Any:

@@ -26,7 +26,7 @@ from algorithms import (
 )
 from algorithms.algorithm import Algorithm
 from algorithms.core.nets.models import ModelV2Network, ModuleNetwork
-from algorithms.core.preprocessors import NoPreprocessor
+from algorithms.core.nets.preprocessors import NoPreprocessor
 from tests.algorithms.support import lone, tiny
 from tunerl.errors import InvalidConfig, InvalidInput
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.core.on_policy import OnPolicyPack
-from algorithms.core.rollout import Rollout
+from algorithms.core.collecting.rollout import Rollout
+from algorithms.core.packs.on_policy import OnPolicyPack
 from tests.algorithms.support import open_pack, tiny
 from tunerl.trial import ReplicaId
 

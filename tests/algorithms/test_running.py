@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.core.running import RunningStats
+from algorithms.core.maths.running import RunningStats
 
 
 def filled(data: np.ndarray) -> RunningStats:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.packs.evaluation import evaluate_member
 from tests.algorithms.soft import open_pack
 from tunerl.statistics import iqm
 from tunerl.trial import ReplicaId

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core.distributions import Categorical, Distribution
-from algorithms.core.soft_pack import target_entropy
-from algorithms.core.squashed import SquashedGaussian
+from algorithms.core.dists.distributions import Categorical, Distribution
+from algorithms.core.dists.squashed import SquashedGaussian
+from algorithms.core.packs.soft_pack import target_entropy
 from algorithms.sac import STATISTICS, losses
 from tests.algorithms.soft import Known, nets_of
 

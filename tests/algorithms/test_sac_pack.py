@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.core import descent
-from algorithms.core.soft_pack import SoftPack
+from algorithms.core.lifting import descent
+from algorithms.core.packs.soft_pack import SoftPack
 from tests.algorithms.soft import lone, open_pack, same, tiny
 from tests.algorithms.support import timeless
 from tunerl.errors import CheckpointError

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.func import grad, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.core import shortcuts
-from algorithms.core.shortcuts import COMPILED, TRACED
+from algorithms.core.lifting import shortcuts
+from algorithms.core.lifting.shortcuts import COMPILED, TRACED
 
 ROWS, BATCH = 3, 5
 

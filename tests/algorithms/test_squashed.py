@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributions as reference
 
-from algorithms.core.squashed import SquashedGaussian
+from algorithms.core.dists.squashed import SquashedGaussian
 
 UNIT = SquashedGaussian((-1.0,), (1.0,))
 BOX = SquashedGaussian((-2.0, 0.0), (2.0, 10.0))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.optim import AdamState
-from algorithms.core.stack import (
+from algorithms.core.lifting.optim import AdamState
+from algorithms.core.lifting.stack import (
     TRACED_SIZES,
     Layout,
     LiftedForward,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.core.sum_tree import SumTrees
+from algorithms.core.collecting.sum_tree import SumTrees
 
 
 def tree(*priorities: float, leaves: int = 4) -> SumTrees:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from algorithms.core.evaluation import evaluate_member
+from algorithms.core.packs.evaluation import evaluate_member
 from tests.algorithms.turns import open_pack
 from tunerl.trial import ReplicaId
 

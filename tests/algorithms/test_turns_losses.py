@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core.lagged import LaggedPack
-from algorithms.core.returns import rewards_to_go
+from algorithms.core.maths.returns import rewards_to_go
+from algorithms.core.packs.lagged import LaggedPack
 from tests.algorithms.turns import open_pack, tiny
 from tunerl.trial import ReplicaId
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.core.turns import TurnPack
+from algorithms.core.packs.turns import TurnPack
 from tests.algorithms.support import timeless
 from tests.algorithms.test_ppo_pack import same
 from tests.algorithms.turns import SPECS, lone, open_pack, tiny, train

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.core.turn_spec import batch_steps
+from algorithms.core.specs.turn_spec import batch_steps
 from tests.algorithms.turns import SPECS, lone, tiny
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import hyperparameters
@@ -93,7 +93,7 @@ def trained(name: str, config: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_field_is_in_a_table(name: str) -> None:
-    from algorithms.core.parameters import CommonParameters
+    from algorithms.core.specs.parameters import CommonParameters
 
     own = set(hyperparameters(SPECS[name].parameters)) - set(hyperparameters(CommonParameters))
     changed = set(hyperparameters(CommonParameters)) & (EVERY.keys() | OWN[name].keys())

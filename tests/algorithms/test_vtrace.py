@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core import returns
-from algorithms.core.vtrace import VTrace, discounted_sums, gae, vtrace
+from algorithms.core.maths import returns
+from algorithms.core.maths.vtrace import VTrace, discounted_sums, gae, vtrace
 
 
 def column(*numbers: float) -> Tensor:

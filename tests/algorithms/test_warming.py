@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.core import warming
+from algorithms.core.lifting import warming
 from algorithms.ppo import SPEC
 from tests.algorithms.support import open_pack, tiny
 
@@ -52,13 +52,13 @@ def test_the_small_job_compiles_the_graph_of_the_large_one() -> None:
 
 def test_a_job_trains_one_small_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr("algorithms.core.stack.compiler_available", lambda: True)
+    monkeypatch.setattr("algorithms.core.lifting.stack.compiler_available", lambda: True)
 
     def note(graph: Any, args: Any) -> Any:
         sizes.append(len(args[0]))
         return graph
 
-    monkeypatch.setattr("algorithms.core.stack.compiled", note)
+    monkeypatch.setattr("algorithms.core.lifting.stack.compiled", note)
     config = warming.small(SPEC.resolve(tiny(torch_compile_learner=True)))
     warming.warm(json.loads(json.dumps({"name": "PPO", "config": config, "rows": 3})))
     assert sizes == [2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from algorithms import a2c, a3c, appo, impala, vpg
-from algorithms.core.spec import AlgorithmSpec
-from algorithms.core.turns import TurnPack
+from algorithms.core.packs.turns import TurnPack
+from algorithms.core.specs.spec import AlgorithmSpec
 from tests.algorithms.support import timeless
 from tunerl.trainable import State
 from tunerl.trial import Metrics, ReplicaId

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from typer.testing import CliRunner
 
 from algorithms import PPOConfig
-from algorithms.core.on_policy import OnPolicyPack
+from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.offline import Writer, load, record
 from algorithms.offline.recording import random_actions
 from algorithms.offline.runs import Runs

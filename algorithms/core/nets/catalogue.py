@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from algorithms.core.nets.encoders import encoder
 from algorithms.core.nets.heads import policy_head, value_head
 from algorithms.core.nets.inputs import Inputs, Masked

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from algorithms.core.distributions import DiagGaussian, Distribution
+from algorithms.core.dists.distributions import DiagGaussian, Distribution
 from algorithms.core.nets.layers import LogStd, layer, mlp
 
 

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from tunerl.errors import InvalidConfig, Problem
 
 AnySpace: TypeAlias = gymnasium.Space[Any]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.distributions import Distribution
+from algorithms.core.dists.distributions import Distribution
 from algorithms.core.nets.encoders import encoder
 from algorithms.core.nets.heads import policy_head, value_head
 from algorithms.core.nets.inputs import Inputs, mask_logits, without_mask

@@ -1,0 +1,1 @@
+"""Acting in environments, and what is kept of it: rollouts, memories, replay."""

@@ -1,0 +1,1 @@
+"""What is written for one agent, lifted over the rows of a stack: traced, run or compiled."""

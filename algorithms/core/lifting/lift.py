@@ -1,0 +1,96 @@
+"""Lifts any function of one agent over the rows of a stack: dictionaries of tensors in, one out.
+
+The sister of `stack.LiftedUpdate` for agents with several networks, targets or optimisers. The
+function is vectorised, traced once per number of rows and shapes, and run as it is or compiled.
+Invariant: a row's numbers do not depend on the other rows nor on their number; callers give a
+number of rows that is one of `sizes`, never a single one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.func import vmap
+
+from algorithms.core.lifting.stack import (
+    COMPILED_SIZES,
+    TRACED_SIZES,
+    Batch,
+    chunks,
+    compiled,
+    compiler_available,
+    traced,
+)
+
+Groups = Sequence[Batch]
+Graphs = dict[Any, tuple[Callable[..., Sequence[Tensor]], list[str]]]
+REMEMBERED = 32  # kinds of functions whose graphs are kept after their packs are gone
+_kinds: OrderedDict[Any, Graphs] = OrderedDict()
+
+
+def shared_graphs(kind: Any) -> Graphs:
+    """Where the graphs of a kind of function are kept, for all packs of this process that have it.
+
+    `kind` must tell everything that the function depends on besides its arguments' shapes.
+    """
+    found = _kinds.setdefault(kind, {})
+    _kinds.move_to_end(kind)
+    while len(_kinds) > REMEMBERED:
+        _kinds.popitem(last=False)
+    return found
+
+
+class Lifted:
+    """``function(*groups) -> dictionary`` of one agent, for stacks: every tensor `[K, ...]`."""
+
+    def __init__(
+        self, function: Callable[..., Batch], *, compile: bool = False, kind: Any = None
+    ) -> None:
+        """`kind`: see `shared_graphs`; None: the graphs are not shared."""
+        self.function = function
+        self.compile = compile and compiler_available()
+        self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
+        self.graphs: Graphs = {} if kind is None else shared_graphs((kind, self.compile))
+
+    def __call__(self, *groups: Batch) -> Batch:
+        values = [value for group in groups for value in group.values()]
+        graph, names = self.graph(*groups)
+        return dict(zip(names, graph(*values), strict=True))
+
+    def graph(self, *groups: Batch) -> tuple[Callable[..., Sequence[Tensor]], list[str]]:
+        """What runs for tensors of these names and shapes, in this order, and the results' names.
+
+        For loops that call it often with the same shapes.
+        """
+        key = tuple((name, value.shape) for group in groups for name, value in group.items())
+        if key not in self.graphs:
+            self.graphs[key] = self._build(groups)
+        return self.graphs[key]
+
+    def _build(self, groups: Groups) -> tuple[Callable[..., Sequence[Tensor]], list[str]]:
+        keys = [list(group) for group in groups]
+        names: list[str] = []
+
+        def lifted(*values: Tensor) -> list[Tensor]:
+            left = iter(values)
+            given = [{name: next(left) for name in group} for group in keys]
+            found: Batch = vmap(self.function)(*given)
+            names[:] = found
+            return list(found.values())
+
+        args = tuple(value for group in groups for value in group.values())
+        graph = compiled(lifted, args) if self.compile else traced(lifted, args).forward
+        return graph, names
+
+
+def row_runs(rows: Sequence[int], sizes: tuple[int, ...]) -> list[tuple[list[int], int]]:
+    """The rows in runs of the given sizes: the rows of each, padded by its last one, and how many
+    of them are real."""
+    found = []
+    for start, size in chunks(len(rows), sizes):
+        real = list(rows[start : start + size])
+        found.append((real + [real[-1]] * (size - len(real)), len(real)))
+    return found

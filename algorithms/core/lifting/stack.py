@@ -1,0 +1,314 @@
+"""Lifts what is written for one agent over K agents whose parameters are rows of one matrix.
+
+A function of one agent is vectorised (`torch.func.vmap`), traced once per number of rows to a flat
+graph of tensor operations, and run as it is or compiled. Invariant: a row's numbers do not depend
+on the other rows nor on their number; so nothing ever runs on a single row (the kernels for one
+differ): a lone agent is run beside a copy of itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from algorithms.core.lifting.bundling import bundled
+from algorithms.core.lifting.optim import Adam, AdamState, Optimiser, clip
+from algorithms.core.lifting.shortcuts import COMPILED, TRACED
+
+logger = logging.getLogger(__name__)
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # see INDUCTOR_OPTIONS
+
+Batch = dict[str, Tensor]
+MEMORY = ("state_in", "resets")  # of a batch: what a recurrent network takes after the observations
+TRACED_SIZES = (32, 16, 8, 4, 2)
+COMPILED_SIZES = (16, 2)
+RESHAPES = {
+    torch.ops.aten.expand.default,
+    torch.ops.aten.view.default,
+    torch.ops.aten._unsafe_view.default,
+}
+# A tanh by way of one exponential costs a third of the library's and is as good to 1e-7;
+# the instruction set is read from the processor, compiling probes for it takes seconds.
+# Precompiled headers pay for many files; here a graph is one (see `bundling`).
+INDUCTOR_OPTIONS = {
+    "cpp.threads": 1,
+    "cpp.use_decompose_tanh": True,
+    "cpp.vec_isa_ok": True,
+    "cpp_cache_precompile_headers": False,
+}
+
+
+class Layout:
+    """Where each parameter of a network lies in the flat vector `[P]`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
+        self.sizes = {name: p.numel() for name, p in network.named_parameters()}
+        self.size = sum(self.sizes.values())
+        self.counts = tuple(self.sizes.values())
+
+    def flatten(self, network: nn.Module) -> Tensor:
+        """The parameters of a network as one vector `[P]`."""
+        return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The parameters by name, `[..., *shape]`, as views of `flat` `[..., P]`."""
+        parts = torch.split(flat, list(self.sizes.values()), -1)
+        lead = flat.shape[:-1]
+        return {
+            name: part.view(*lead, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def join(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `views`, for one agent."""
+        return torch.cat([parts[name].reshape(-1) for name in self.shapes])
+
+    def load(self, network: nn.Module, flat: Tensor) -> None:
+        """Copy a vector `[P]` into a network's parameters."""
+        with torch.no_grad():
+            for p, (_, view) in zip(network.parameters(), self.views(flat).items(), strict=True):
+                p.copy_(view)
+
+
+def chunks(rows: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """`rows` cut into runs ``(start, length)`` of the given sizes; the last may need padding.
+
+    Where the next smaller size is far smaller, one padded run beats many of that.
+    """
+    found, start = [], 0
+    smaller = dict(itertools.pairwise(sizes))
+    while start < rows:
+        left = rows - start
+        fits = (s for s in sizes if s <= left or (smaller.get(s, s) * 4 < s and left * 5 >= s * 2))
+        size = next(fits, sizes[-1])
+        found.append((start, size))
+        start += size
+    return found
+
+
+def padded(rows: Tensor, start: int, size: int) -> Tensor:
+    """Rows ``start : start + size``; the last row is repeated where there are fewer."""
+    part = rows[start : start + size]
+    missing = size - len(part)
+    return torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+
+
+class _Method(nn.Module):
+    """A network whose forward is one of its methods."""
+
+    def __init__(self, network: nn.Module, method: str) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, *args: Tensor) -> Any:
+        return getattr(self.network, self.method)(*args)
+
+
+def caller(network: nn.Module, method: str = "forward") -> Callable[..., Any]:
+    """``f(parameters by name, *args)``: `method` of the network with those parameters."""
+    module = _Method(network, method)
+
+    def call(parameters: Mapping[str, Tensor], *args: Tensor) -> Any:
+        named = {f"network.{name}": value for name, value in parameters.items()}
+        return functional_call(module, named, args)
+
+    return call
+
+
+class LiftedForward:
+    """A network's method on the rows of a stack: ``[K, P], [K, B, D] -> [K, B, ...]``."""
+
+    def __init__(self, layout: Layout, function: Callable[..., Tensor]) -> None:
+        self.layout, self.function = layout, function
+        self.graphs: dict[tuple[Any, ...], Callable[..., Tensor]] = {}
+
+    def __call__(self, flat: Tensor, *args: Tensor) -> Tensor:
+        return self.bind(flat)(*args)
+
+    def bind(self, flat: Tensor) -> Callable[..., Tensor]:
+        """The method with these parameters; they must not change while it is in use."""
+        lone = len(flat) == 1
+        parameters = list(self.layout.views(padded(flat, 0, 2) if lone else flat).values())
+
+        def call(*args: Tensor) -> Tensor:
+            if lone:
+                args = tuple(padded(tensor, 0, 2) for tensor in args)
+            found = self._graph(parameters, args)(*parameters, *args)
+            return found[:1] if lone else found
+
+        return call
+
+    def _graph(self, parameters: list[Tensor], args: tuple[Tensor, ...]) -> Callable[..., Tensor]:
+        key = tuple(tensor.shape for tensor in args)
+        if key not in self.graphs:
+            names = list(self.layout.shapes)
+
+            def lifted(*every: Tensor) -> Tensor:
+                named = dict(zip(names, every[: len(names)], strict=True))
+                found: Tensor = vmap(self.function)(named, *every[len(names) :])
+                return found
+
+            self.graphs[key] = traced(lifted, (*parameters, *args)).forward
+        return self.graphs[key]
+
+
+class LiftedUpdate:
+    """One minibatch update of the rows of a stack: gradient, clip, Adam, all of it per row.
+
+    `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
+    is its network. Needs the hyperparameter `grad_clip` and those of `rule`, which is Adam unless
+    given. `parts`: the gradient is the mean of those of so many parts of the batch, cut along its
+    second axis. `clip_by`: one of `optim.CLIPS`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        network: nn.Module,
+        loss: Callable[..., tuple[Tensor, Tensor]],
+        compile: bool,
+        rule: Optimiser | None = None,
+        parts: int = 1,
+        clip_by: str = "global_norm",
+    ) -> None:
+        self.layout, self.loss = layout, loss
+        self.rule, self.parts, self.clip_by = rule or Adam(), parts, clip_by
+        self.call = caller(network)
+        self.compile = compile and compiler_available()
+        self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
+        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def one(
+        self, flat: Tensor, state: AdamState, at: Tensor, batch: Batch, hp: Batch
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """The update of one agent: `[P]`, its optimiser, its minibatch, its hyperparameters."""
+        gradient, statistics = self.gradient(at, batch, hp)
+        gradient, norm = clip(gradient, hp["grad_clip"], self.clip_by, self.layout.counts)
+        flat, state = self.rule.step(flat, gradient, state, hp)
+        return flat, state, torch.cat([statistics, norm.reshape(1)])
+
+    def gradient(self, at: Tensor, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
+        """The gradient `[P]` of one agent's loss at the parameters `at`, and the statistics."""
+
+        def objective(parameters: dict[str, Tensor], part: Batch) -> tuple[Tensor, Tensor]:
+            memory = [part[name] for name in MEMORY if name in part]
+            return self.loss(lambda *obs: self.call(parameters, *obs, *memory), part, hp)
+
+        where, found = self.layout.views(at), []
+        for part in cut(batch, self.parts):
+            gradients, statistics = torch.func.grad(objective, has_aux=True)(where, part)
+            found.append((self.layout.join(gradients), statistics))
+        if len(found) == 1:
+            return found[0]
+        gradient, statistics = (torch.stack(every).mean(0) for every in zip(*found, strict=True))
+        return gradient, statistics
+
+    def __call__(
+        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch, at: Tensor | None = None
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """Everything `[K, ...]` with K one of `sizes`; returns new tensors.
+
+        `at`: where the gradient is taken (older parameters, say); else at `flat` itself.
+        """
+        hp = self.rule.prepared(hp, state)
+        extra = () if at is None else (at,)
+        key = (len(flat), len(extra), *((name, *value.shape) for name, value in batch.items()))
+        args = (*extra, flat, *state, *batch.values(), *hp.values())
+        if key not in self.graphs:
+            self.graphs[key] = self._build(len(extra), list(batch), list(hp), args)
+        flat, mean, square, steps, statistics = self.graphs[key](*args)
+        return flat, AdamState(mean, square, steps), statistics
+
+    def _build(
+        self, extra: int, names: list[str], hp_names: list[str], args: tuple[Tensor, ...]
+    ) -> Callable[..., Any]:
+        split = len(names)
+
+        def lifted(*every: Tensor) -> Any:
+            flat, mean, square, steps, *rest = every[extra:]
+            items = dict(zip(names, rest[:split], strict=True))
+            values = dict(zip(hp_names, rest[split:], strict=True))
+            at = every[0] if extra else flat
+            flat, state, statistics = vmap(self.one)(
+                flat, AdamState(mean, square, steps), at, items, values
+            )
+            return flat, *state, statistics
+
+        return compiled(lifted, args) if self.compile else traced(lifted, args).forward
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """A batch in `parts` along its fields' second axis."""
+    if parts == 1:
+        return [batch]
+    pieces = {name: value.chunk(parts, 1) for name, value in batch.items()}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(parts)]
+
+
+def traced(
+    function: Callable[..., Any], args: tuple[Tensor, ...], rules: Mapping[Any, Any] = TRACED
+) -> GraphModule:
+    """The tensor operations of a function for arguments of these shapes, without the idle ones.
+
+    `rules`: how to decompose some of them.
+    """
+    with torch.no_grad():
+        module: GraphModule = make_fx(function, dict(rules))(*args)
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target in RESHAPES:
+            before, after = node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]
+            if (before.shape, before.stride) == (after.shape, after.stride):
+                node.replace_all_uses_with(node.args[0])
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def compiler_available() -> bool:
+    """Whether this machine can compile (a C++ compiler is there)."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable[..., Any]:
+    """The function compiled by Inductor for these shapes; only traced where compiling fails.
+
+    Of several processes that need the same graph one compiles: the others find it on disk.
+    """
+    from torch._inductor import compile as inductor_compile
+
+    graph = traced(function, args, COMPILED)
+    try:
+        with _one_at_a_time(graph, args), torch.no_grad(), bundled():
+            fast: Callable[..., Any] = inductor_compile(
+                graph, list(args), options=dict(INDUCTOR_OPTIONS)
+            )
+            fast(*args)
+    except Exception:
+        logger.exception("compiling the update failed; it runs uncompiled")
+        return graph.forward
+    return fast
+
+
+@contextlib.contextmanager
+def _one_at_a_time(graph: GraphModule, args: tuple[Tensor, ...]) -> Iterator[None]:
+    shapes = [tuple(tensor.shape) for tensor in args]
+    digest = hashlib.sha256(f"{graph.code}{shapes}".encode()).hexdigest()[:16]
+    path = os.path.join(tempfile.gettempdir(), f"tunerl-{os.getuid()}-{digest}.lock")
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""Mathematics of the algorithms as pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""Packs: who is in one, and the training iterations of the families of algorithms."""

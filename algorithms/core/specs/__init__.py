@@ -1,0 +1,1 @@
+"""What the tuner must know of an algorithm: hyperparameters, checks, pack keys."""
