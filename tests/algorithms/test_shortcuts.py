@@ -54,6 +54,14 @@ def test_a_softmax_along_another_axis_is_left_alone() -> None:
     assert any("softmax" in name for name in used)
 
 
+@pytest.mark.parametrize(("terms", "written_out"), [(1, True), (4, True), (5, False)])
+def test_a_product_over_a_few_numbers_is_written_out(terms: int, written_out: bool) -> None:
+    x, y = torch.randn(ROWS, BATCH, terms), torch.randn(ROWS, terms, 9)
+    found, used = operations(torch.bmm, COMPILED, x, y)
+    torch.testing.assert_close(found, x @ y)
+    assert any("bmm" in name for name in used) is not written_out
+
+
 def test_columns_lie_contiguous_in_memory() -> None:
     made = shortcuts.beside([torch.zeros(2, 5), torch.ones(2, 5)])
     assert made.shape == (2, 5, 2)

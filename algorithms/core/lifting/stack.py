@@ -295,13 +295,23 @@ def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable
     try:
         with _one_at_a_time(graph, args), torch.no_grad(), bundled():
             fast: Callable[..., Any] = inductor_compile(
-                graph, list(args), options=dict(INDUCTOR_OPTIONS)
+                graph, _described(args), options=dict(INDUCTOR_OPTIONS)
             )
             fast(*args)
     except Exception:
         logger.exception("compiling the update failed; it runs uncompiled")
         return graph.forward
     return fast
+
+
+def _described(args: tuple[Tensor, ...]) -> list[Tensor]:
+    """The arguments' shapes without their contents, in a form that lets Inductor keep on disk, and
+    find there, what it made of a graph."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    mode = FakeTensorMode(shape_env=ShapeEnv())
+    return [mode.from_tensor(tensor, static_shapes=True) for tensor in args]
 
 
 @contextlib.contextmanager
