@@ -304,7 +304,7 @@ def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable
     return fast
 
 
-def _described(args: tuple[Tensor, ...]) -> list[Tensor]:
+def _described(args: tuple[Tensor, ...]) -> list[Any]:
     """The arguments' shapes without their contents, in a form that lets Inductor keep on disk, and
     find there, what it made of a graph."""
     from torch._subclasses.fake_tensor import FakeTensorMode
