@@ -9,13 +9,31 @@ import pytest
 
 from tunerl import schedulers
 from tunerl.errors import InvalidSpec, MetricError
-from tunerl.schedulers import Pause, Resume, Stop
+from tunerl.schedulers import Pause, Resume, Stop, Widen
 
 CASES = [{"type": name} for name in schedulers.names()] + [
     {"type": "asha", "variant": "promotion", "reduction_factor": 2, "max_t": 20},
     {"type": "asha", "brackets": 3, "reduction_factor": 3, "mode": "min", "metric": "m"},
     {"type": "asha", "time_attr": "num_env_steps_sampled_lifetime", "max_t": 10**9,
      "grace_period": 10**6},
+    {"type": "hyperband", "max_t": 9, "mode": "min"},
+    {"type": "hyperband", "max_t": 20, "reduction_factor": 2, "rounding": "paper",
+     "stop_last_trials": False},
+    {"type": "hyperband", "max_t": 16, "grace_period": 2, "reduction_factor": 2,
+     "rounding": "table"},
+    {"type": "median", "time_attr": "training_iteration", "grace_period": 0},
+    {"type": "median", "time_attr": "training_iteration", "grace_period": 3,
+     "min_samples_required": 2, "hard_stop": False},
+    {"type": "seed_halving", "max_t": 20, "max_seeds": 6},
+    {"type": "dehb", "max_t": 9},
+    *({"type": "optuna_pruner", "pruner": pruner} for pruner in (
+        {"name": "percentile", "percentile": 30.0, "n_startup_trials": 2},
+        {"name": "successive_halving", "min_resource": 2},
+        {"name": "hyperband", "max_resource": 20, "reduction_factor": 3},
+        {"name": "patient", "wrapped_pruner": {"name": "median"}, "patience": 2},
+        {"name": "threshold", "lower": 3.0},
+        {"name": "wilcoxon", "p_threshold": 0.2},
+    )),
 ]  # fmt: skip
 case = pytest.mark.parametrize("options", CASES, ids=str)
 
@@ -27,7 +45,12 @@ def make(options, seed=0):
 
 
 def result(time, value):
-    return {"training_iteration": time, "num_env_steps_sampled_lifetime": time * 10**6, "m": value}
+    return {
+        "training_iteration": time,
+        "time_total_s": time * 30.0,
+        "num_env_steps_sampled_lifetime": time * 10**6,
+        "m": value,
+    }
 
 
 def sweep(scheduler, trials=24, length=25, seed=0):
@@ -39,7 +62,9 @@ def sweep(scheduler, trials=24, length=25, seed=0):
     def apply(decisions):
         for decision in decisions:
             log.append(decision)
-            if isinstance(decision, Resume):
+            if isinstance(decision, Widen):
+                assert decision.trial in paused | running
+            elif isinstance(decision, Resume):
                 assert decision.trial in paused
                 paused.discard(decision.trial)
                 running.add(decision.trial)

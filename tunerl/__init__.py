@@ -20,8 +20,18 @@ if TYPE_CHECKING:
     )
     from tunerl.registry import register_env, register_trainable
     from tunerl.results import Result, ResultGrid
-    from tunerl.schedulers import ASHAScheduler, AsyncHyperBandScheduler, FIFOScheduler
-    from tunerl.searchers import BasicVariantGenerator, ConcurrencyLimiter
+    from tunerl.schedulers import (
+        ASHAScheduler,
+        AsyncHyperBandScheduler,
+        DEHBScheduler,
+        FIFOScheduler,
+        HyperBandForBOHB,
+        HyperBandScheduler,
+        MedianStoppingRule,
+        OptunaPruner,
+        SeedHalvingScheduler,
+    )
+    from tunerl.searchers import DEHB, BasicVariantGenerator, ConcurrencyLimiter, TuneBOHB
     from tunerl.searchers.optuna import OptunaSearch
     from tunerl.space import (
         choice,
@@ -55,8 +65,24 @@ _HOMES = {
     ),
     "tunerl.registry": ("register_env", "register_trainable"),
     "tunerl.results": ("Result", "ResultGrid"),
-    "tunerl.schedulers": ("ASHAScheduler", "AsyncHyperBandScheduler", "FIFOScheduler"),
-    "tunerl.searchers": ("BasicVariantGenerator", "ConcurrencyLimiter", "OptunaSearch"),
+    "tunerl.schedulers": (
+        "ASHAScheduler",
+        "AsyncHyperBandScheduler",
+        "DEHBScheduler",
+        "FIFOScheduler",
+        "HyperBandForBOHB",
+        "HyperBandScheduler",
+        "MedianStoppingRule",
+        "OptunaPruner",
+        "SeedHalvingScheduler",
+    ),
+    "tunerl.searchers": (
+        "DEHB",
+        "BasicVariantGenerator",
+        "ConcurrencyLimiter",
+        "OptunaSearch",
+        "TuneBOHB",
+    ),
     "tunerl.space": (
         "choice",
         "grid_search",
@@ -80,21 +106,29 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DEHB",
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
     "BasicVariantGenerator",
     "Checkpoint",
     "CheckpointConfig",
     "ConcurrencyLimiter",
+    "DEHBScheduler",
     "ExperimentSpec",
     "FIFOScheduler",
     "FailureConfig",
+    "HyperBandForBOHB",
+    "HyperBandScheduler",
+    "MedianStoppingRule",
+    "OptunaPruner",
     "OptunaSearch",
     "Result",
     "ResultGrid",
     "RunConfig",
+    "SeedHalvingScheduler",
     "Store",
     "Trainable",
+    "TuneBOHB",
     "TuneConfig",
     "Tuner",
     "choice",

@@ -92,12 +92,15 @@ def checked(
         metric, mode = trainable.objective_of(spec.param_space) or (None, None)
         spec = replace(spec, metric=metric, mode=mode)
     space = _collect(lambda: _space(spec, custom), problems)
+    searcher = scheduler = None
     if space is not None:
-        _collect(lambda: _searcher(spec, custom, space), problems)
+        searcher = _collect(lambda: _searcher(spec, custom, space), problems)
         if trainable is not None:
             problems += _configurations(spec, trainable, space)
     if trainable is not None or spec.metric is not None:  # else nobody knows its metric yet
-        _collect(lambda: _scheduler(spec, custom), problems)
+        scheduler = _collect(lambda: _scheduler(spec, custom), problems)
+    if searcher is not None and scheduler is not None:
+        problems += _pair(searcher, scheduler)
     if problems:
         unique = {(problem.path, problem.message): problem for problem in problems}
         raise InvalidSpec(list(unique.values()))
@@ -156,6 +159,20 @@ def _scheduler(spec: ExperimentSpec, custom: Custom) -> schedulers.Scheduler:
     scheduler = custom.scheduler or schedulers.create(spec.scheduler)
     scheduler.setup(spec.metric, spec.mode, spec.seed)
     return scheduler
+
+
+def _pair(searcher: searchers.Searcher, scheduler: schedulers.Scheduler) -> Iterator[Problem]:
+    """Those that need one another have the same plan."""
+    while isinstance(searcher, searchers.ConcurrencyLimiter):
+        searcher = searcher.searcher
+    plans = getattr(searcher, "plan", None), getattr(scheduler, "plan", None)
+    if plans[0] != plans[1]:
+        what = searcher.name if plans[1] is None else scheduler.name
+        yield Problem(
+            "scheduler",
+            f"{scheduler.name} with the searcher {searcher.name}: {what} is a pair of both, with "
+            "the same max_t, grace_period and reduction_factor",
+        )
 
 
 def _configurations(

@@ -5,24 +5,47 @@ A new scheduler is one file here and one line in `REGISTRY`.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunerl.errors import InvalidSpec, Problem, nearest
 from tunerl.schedulers.asha import ASHAScheduler, AsyncHyperBandScheduler
-from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Scheduler, Stop
+from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Scheduler, Stop, Widen
 from tunerl.schedulers.fifo import FIFOScheduler
 
-REGISTRY: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (FIFOScheduler, AsyncHyperBandScheduler)
+if TYPE_CHECKING:
+    from tunerl.schedulers.dehb import DEHBScheduler
+    from tunerl.schedulers.hyperband import HyperBandForBOHB, HyperBandScheduler
+    from tunerl.schedulers.median import MedianStoppingRule
+    from tunerl.schedulers.optuna_pruner import OptunaPruner
+    from tunerl.schedulers.seeds import SeedHalvingScheduler
+
+REGISTRY = {
+    "asha": "tunerl.schedulers.asha:AsyncHyperBandScheduler",
+    "dehb": "tunerl.schedulers.dehb:DEHBScheduler",
+    "fifo": "tunerl.schedulers.fifo:FIFOScheduler",
+    "hyperband": "tunerl.schedulers.hyperband:HyperBandScheduler",
+    "median": "tunerl.schedulers.median:MedianStoppingRule",
+    "optuna_pruner": "tunerl.schedulers.optuna_pruner:OptunaPruner",
+    "seed_halving": "tunerl.schedulers.seeds:SeedHalvingScheduler",
 }
 ALIASES = {
     "async_hyperband": "asha",
     "asynchyperband": "asha",
     "ASHAScheduler": "asha",
     "AsyncHyperBandScheduler": "asha",
+    "DEHBScheduler": "dehb",
     "FIFOScheduler": "fifo",
+    "HyperBandForBOHB": "hyperband",
+    "HyperBandScheduler": "hyperband",
+    "MedianStoppingRule": "median",
+    "OptunaPruner": "optuna_pruner",
+    "SeedHalvingScheduler": "seed_halving",
+    "hb_bohb": "hyperband",
+    "median_stopping_rule": "median",
+    "medianstopping": "median",
 }
 
 
@@ -31,17 +54,22 @@ def names() -> list[str]:
     return sorted(REGISTRY)
 
 
+def get(name: str) -> type[Scheduler]:
+    """The class that goes by `name`. Raises `InvalidSpec`."""
+    place = REGISTRY.get(ALIASES.get(name, name))
+    if place is None:
+        raise InvalidSpec(
+            Problem("scheduler.type", f"no scheduler goes by {name!r}; " + nearest(name, names()))
+        )
+    module, _, attribute = place.partition(":")
+    found: type[Scheduler] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
 def create(json: Mapping[str, Any]) -> Scheduler:
     """The scheduler that ``{"type": name, ...options}`` describes. Raises `InvalidSpec`."""
     options = dict(json)
-    kind = options.pop("type", None)
-    cls = REGISTRY.get(ALIASES.get(str(kind), str(kind)))
-    if cls is None:
-        raise InvalidSpec(
-            Problem(
-                "scheduler.type", f"no scheduler goes by {kind!r}; " + nearest(str(kind), names())
-            )
-        )
+    cls = get(str(options.pop("type", None)))
     allowed = list(inspect.signature(cls).parameters)
     problems = [
         Problem(f"scheduler.{key}", f"{cls.name} has no such option; " + nearest(str(key), allowed))
@@ -53,18 +81,32 @@ def create(json: Mapping[str, Any]) -> Scheduler:
     return cls(**options)
 
 
+def __getattr__(name: str) -> Any:
+    if name in ALIASES:
+        return get(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "ALIASES",
     "REGISTRY",
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
+    "DEHBScheduler",
     "Decision",
     "Exploit",
     "FIFOScheduler",
+    "HyperBandForBOHB",
+    "HyperBandScheduler",
+    "MedianStoppingRule",
+    "OptunaPruner",
     "Pause",
     "Resume",
     "Scheduler",
+    "SeedHalvingScheduler",
     "Stop",
+    "Widen",
     "create",
+    "get",
     "names",
 ]

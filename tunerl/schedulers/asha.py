@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tunerl.errors import InvalidSpec, MetricError, Problem, nearest
-from tunerl.schedulers.base import Decision, Pause, Resume, Scheduler, Stop
-from tunerl.schedulers.rungs import WORST, Rung, cutoff, milestones, number
+from tunerl.errors import Problem
+from tunerl.schedulers.base import Decision, Pause, Resume, Stop
+from tunerl.schedulers.rungs import WORST, Rung, cutoff, milestones
+from tunerl.schedulers.timed import TimedScheduler, above, kind, whole, word
 
 VARIANTS = ("stopping", "promotion")
 
@@ -32,7 +33,7 @@ class _Run:
     paused: bool = False
 
 
-class AsyncHyperBandScheduler(Scheduler):
+class AsyncHyperBandScheduler(TimedScheduler):
     """Gives more time to the best 1/`reduction_factor` at each rung.
 
     `time_attr`: what time is measured in, e.g. ``num_env_steps_sampled_lifetime``; `max_t` and
@@ -44,7 +45,7 @@ class AsyncHyperBandScheduler(Scheduler):
     Raises `InvalidSpec` for impossible values.
     """
 
-    name = "asha"
+    name, title = "asha", "ASHA"
 
     def __init__(
         self,
@@ -62,10 +63,7 @@ class AsyncHyperBandScheduler(Scheduler):
         self.max_t, self.grace_period = max_t, grace_period
         self.reduction_factor, self.brackets = reduction_factor, brackets
         self.stop_last_trials, self.variant = stop_last_trials, variant
-        self.seed = 0
-        problems = list(self._problems())
-        if problems:
-            raise InvalidSpec(problems)
+        self._check(self._problems())
         self.rungs = [
             [Rung(value) for value in milestones(grace_period, max_t, reduction_factor, s)]
             for s in range(brackets)
@@ -73,54 +71,17 @@ class AsyncHyperBandScheduler(Scheduler):
         self._runs: dict[int, _Run] = {}
 
     def _problems(self) -> Iterable[Problem]:
-        for name in ("max_t", "grace_period"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 < value < math.inf:
-                yield Problem(f"scheduler.{name}", f"{value!r} given; it must be a number above 0")
-                return
-        if self.grace_period > self.max_t:
+        times = [*above("max_t", self.max_t), *above("grace_period", self.grace_period)]
+        yield from times
+        if not times and self.grace_period > self.max_t:
             yield Problem(
                 "scheduler.grace_period",
                 f"{self.grace_period} given; it must not exceed max_t, which is {self.max_t}",
             )
-        if not _is_number(self.reduction_factor) or not 1 < self.reduction_factor < math.inf:
-            yield Problem(
-                "scheduler.reduction_factor",
-                f"{self.reduction_factor!r} given; it must be a number above 1",
-            )
-        if (
-            isinstance(self.brackets, bool)
-            or not isinstance(self.brackets, int)
-            or self.brackets < 1
-        ):
-            yield Problem(
-                "scheduler.brackets",
-                f"{self.brackets!r} given; it must be a whole number from 1 on",
-            )
-        for name, kind in (("time_attr", str), ("stop_last_trials", bool)):
-            if not isinstance(value := getattr(self, name), kind):
-                yield Problem(f"scheduler.{name}", f"{value!r} given; it must be a {kind.__name__}")
-        if self.variant not in VARIANTS:
-            yield Problem(
-                "scheduler.variant",
-                f"{self.variant!r} given; " + nearest(str(self.variant), VARIANTS),
-            )
-        if self.mode not in (None, "min", "max"):
-            yield Problem("scheduler.mode", f"{self.mode!r} given; allowed: 'min', 'max'")
-
-    def setup(self, metric: str | None, mode: str | None, seed: int) -> None:
-        super().setup(metric, mode, seed)
-        if not self.metric:
-            raise InvalidSpec(
-                Problem("metric", "is missing; ASHA compares trials by a metric, so name one")
-            )
-        if self.mode not in ("min", "max"):
-            given = "none given" if self.mode is None else f"{self.mode!r} given"
-            raise InvalidSpec(
-                Problem(
-                    "mode", f"ASHA needs to know which is better; {given}, allowed: 'min', 'max'"
-                )
-            )
+        yield from above("reduction_factor", self.reduction_factor, 1)
+        yield from whole("brackets", self.brackets)
+        yield from kind("stop_last_trials", self.stop_last_trials, bool)
+        yield from word("variant", self.variant, VARIANTS)
 
     def bracket(self, trial: int) -> int:
         """The bracket of a trial: a function of the seed and the trial's number."""
@@ -175,7 +136,7 @@ class AsyncHyperBandScheduler(Scheduler):
             for rung in reversed(rungs):
                 best = [trial for trial in rung.promotable(1) if self._runs[trial].paused]
                 if best and not rung.promoted:
-                    decisions.append(self._resume(best[0], rung))
+                    decisions += self._resume(best[0], rung)
                     break
         if decisions:
             return decisions
@@ -185,20 +146,6 @@ class AsyncHyperBandScheduler(Scheduler):
                 decisions.append(Stop(trial))
         return decisions
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "type": self.name,
-            "time_attr": self.time_attr,
-            "metric": self.metric,
-            "mode": self.mode,
-            "max_t": self.max_t,
-            "grace_period": self.grace_period,
-            "reduction_factor": self.reduction_factor,
-            "brackets": self.brackets,
-            "stop_last_trials": self.stop_last_trials,
-            "variant": self.variant,
-        }
-
     def _run(self, trial: int) -> _Run:
         if trial not in self._runs:
             self._runs[trial] = _Run(self.bracket(trial))
@@ -206,18 +153,11 @@ class AsyncHyperBandScheduler(Scheduler):
 
     def _observe(self, trial: int, result: Mapping[str, Any]) -> _Run | None:
         """Take note of a result; None for one that came twice or late."""
-        assert self.metric is not None, "setup() comes before the first event"
-        time = number(result, self.time_attr, "time_attr")
-        value = number(result, self.metric, "metric")
-        if not math.isfinite(time):
-            raise MetricError(
-                f"the scheduler's time_attr {self.time_attr!r} is {time}; it must be finite"
-            )
+        time, score = self.measure(result)
         run = self._run(trial)
         if time <= run.time:
             return None
-        score = value if self.mode == "max" else -value
-        run.time, run.score = time, WORST if math.isnan(score) else score
+        run.time, run.score = time, score
         return run
 
     def _enter(self, trial: int, run: _Run) -> Rung | None:
@@ -261,8 +201,11 @@ class AsyncHyperBandScheduler(Scheduler):
         """Promotion variant: pause the newcomer, or let it pass; resume who may go on now."""
         decisions: list[Decision] = []
         quota = int(len(rung.scores) / self.reduction_factor)
-        if not run.live or rung.milestone >= self.max_t or trial in rung.promotable(quota):
+        if not run.live or rung.milestone >= self.max_t:
             rung.promoted.add(trial)
+        elif trial in rung.promotable(quota):
+            rung.promoted.add(trial)
+            decisions += self._passed(trial, rung)
         else:
             run.paused = True
             decisions.append(Pause(trial))
@@ -270,21 +213,22 @@ class AsyncHyperBandScheduler(Scheduler):
 
     def _resumable(self) -> list[Decision]:
         return [
-            self._resume(trial, rung)
+            decision
             for rungs in self.rungs
             for rung in reversed(rungs)
             for trial in rung.promotable(int(len(rung.scores) / self.reduction_factor))
             if self._runs[trial].paused
+            for decision in self._resume(trial, rung)
         ]
 
-    def _resume(self, trial: int, rung: Rung) -> Decision:
+    def _resume(self, trial: int, rung: Rung) -> list[Decision]:
         rung.promoted.add(trial)
         self._runs[trial].paused = False
-        return Resume(trial)
+        return [*self._passed(trial, rung), Resume(trial)]
 
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    def _passed(self, trial: int, rung: Rung) -> list[Decision]:
+        """What else comes of passing a rung in the promotion variant."""
+        return []
 
 
 ASHAScheduler = AsyncHyperBandScheduler

@@ -7,7 +7,7 @@ recorded events in their order it goes on exactly as before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +45,28 @@ class Exploit:
     config: Config
 
 
-Decision = Stop | Pause | Resume | Exploit
+@dataclass(frozen=True)
+class Widen:
+    """Judge the trial on `seeds` replicas from now on; new ones train to where it stands."""
+
+    trial: int
+    seeds: int
+
+
+Decision = Stop | Pause | Resume | Exploit | Widen
 
 
 class Scheduler(ABC):
-    """Decides who goes on; no decisions means: continue. `name` is its word in JSON."""
+    """Decides who goes on; no decisions means: continue. `name` is its word in JSON.
+
+    `most_seeds`: on how many replicas it may come to judge a trial (`Widen`); 0: never on more than
+    the experiment says.
+    """
 
     name: str
     metric: str | None = None
     mode: str | None = None
+    most_seeds: int = 0
 
     def setup(self, metric: str | None, mode: str | None, seed: int) -> None:
         """Called once before the first event. Raises `InvalidSpec` where a metric is needed."""
@@ -62,6 +75,12 @@ class Scheduler(ABC):
     def on_add(self, trial: int, config: Config) -> list[Decision]:
         """A trial was created."""
         return []
+
+    def on_replicas(  # noqa: B027  # most schedulers do not look at replicas
+        self, trial: int, replicas: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Each replica's own metrics, by index, of the result that is shown next; only where there
+        are several."""
 
     @abstractmethod
     def on_result(self, trial: int, result: Mapping[str, Any]) -> list[Decision]:

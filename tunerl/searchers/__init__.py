@@ -16,17 +16,23 @@ from tunerl.searchers.limiter import ConcurrencyLimiter
 from tunerl.searchers.random import BasicVariantGenerator
 
 if TYPE_CHECKING:
+    from tunerl.searchers.bohb import TuneBOHB
+    from tunerl.searchers.dehb import DEHB
     from tunerl.searchers.optuna import OptunaSearch
 
 REGISTRY = {
     "random": "tunerl.searchers.random:BasicVariantGenerator",
+    "bohb": "tunerl.searchers.bohb:TuneBOHB",
+    "dehb": "tunerl.searchers.dehb:DEHB",
     "optuna": "tunerl.searchers.optuna:OptunaSearch",
     "limiter": "tunerl.searchers.limiter:ConcurrencyLimiter",
 }
 ALIASES = {
     "variant_generator": "random",
     "BasicVariantGenerator": "random",
+    "DEHB": "dehb",
     "OptunaSearch": "optuna",
+    "TuneBOHB": "bohb",
     "ConcurrencyLimiter": "limiter",
 }
 
@@ -71,13 +77,14 @@ def create(json: Mapping[str, Any]) -> Searcher:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "OptunaSearch":
-        return get("optuna")
+    if name in ALIASES:
+        return get(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "ALIASES",
+    "DEHB",
     "REGISTRY",
     "WAIT",
     "BasicVariantGenerator",
@@ -86,6 +93,7 @@ __all__ = [
     "Observation",
     "OptunaSearch",
     "Searcher",
+    "TuneBOHB",
     "Wait",
     "create",
     "get",

@@ -14,7 +14,8 @@ BUSY = (Status.PENDING, Status.RUNNING)
 class ConcurrencyLimiter(Searcher):
     """Asks `searcher` for no more than `max_concurrent` unfinished trials at a time.
 
-    `batch`: suggest that many, wait until all of them have ended, suggest the next.
+    A paused trial does not count. `batch`: suggest that many, wait until all of them have ended,
+    suggest the next.
     """
 
     name = "limiter"
