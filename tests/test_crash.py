@@ -12,7 +12,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("scenario", ["random-fifo", "optuna-asha", "random-promotion"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "random-fifo",
+        "optuna-asha",
+        "random-promotion",
+        "random-hyperband",
+        "random-median",
+        "random-seeds",
+    ],
+)
 def test_killed_at_every_commit_ends_like_the_undisturbed_run(scenario: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.crash", scenario],

@@ -41,6 +41,34 @@ SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
         },
         1,
     ),
+    "random-hyperband": (
+        {
+            "num_samples": 4,
+            "scheduler": {"type": "hyperband", "max_t": 3},
+        },
+        1,
+    ),
+    "random-median": (
+        {
+            "num_samples": 5,
+            "max_concurrent_trials": 1,
+            "scheduler": {
+                "type": "median",
+                "time_attr": "training_iteration",
+                "grace_period": 1,
+                "min_samples_required": 1,
+            },
+        },
+        1,
+    ),
+    "random-seeds": (
+        {
+            "num_samples": 3,
+            "max_concurrent_trials": 1,
+            "scheduler": {"type": "seed_halving", "max_t": 3, "grace_period": 1, "max_seeds": 2},
+        },
+        2,
+    ),
     "random-promotion": (
         {
             "num_samples": 4,

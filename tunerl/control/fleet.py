@@ -66,17 +66,20 @@ class Fleet:
             self._slots[key] = now, slots
         return slots
 
-    def check(self, run: Run) -> None:
-        """Raise `InvalidSpec` for a trial that could wait for ever."""
-        slots, replicas = self.slots(run), len(run.seeds)
+    def check(self, run: Run, most: int = 0) -> None:
+        """Raise `InvalidSpec` for a trial that could wait for ever. `most`: on how many replicas
+        its scheduler may come to judge it."""
+        slots, replicas = self.slots(run), max(len(run.seeds), most)
         if slots < 1:
             raise InvalidSpec(Problem("resources", self._runtime.why(run.resources)))
         if replicas > slots * run.capacity:
+            where = "" if most < replicas else "scheduler."
+            name = "max_seeds" if where else "num_seeds"
             raise InvalidSpec(
                 Problem(
-                    "num_seeds",
+                    where + name,
                     f"{replicas} replicas of a trial train side by side, but {slots} packs of "
-                    f"{run.capacity} can run at once; lower num_seeds to {slots * run.capacity}, "
+                    f"{run.capacity} can run at once; lower {name} to {slots * run.capacity}, "
                     'or let a pack need less, as in with_resources(trainable, {"CPU": 0.5})',
                 )
             )
@@ -126,11 +129,23 @@ class Fleet:
         return pack
 
     def _join(self, pack: PackInPlay, run: Run, index: int) -> None:
-        id = ReplicaId(run.number, index)
-        uri = None if run.checkpoint is None else f"{run.checkpoint}/{index}"
-        pack.members.add(id)
-        pack.orders.append(Join(id, run.resolved, run.seeds[index], uri))
+        pack.members.add(ReplicaId(run.number, index))
         run.packs[index] = pack.name
+        if index < run.saved < len(run.seeds):
+            run.held.add(index)
+        else:
+            self._send(pack, run, index)
+
+    def _send(self, pack: PackInPlay, run: Run, index: int) -> None:
+        uri = f"{run.checkpoint}/{index}" if index < run.saved else None
+        id = ReplicaId(run.number, index)
+        pack.orders.append(Join(id, run.resolved, run.seeds[index], uri))
+
+    def admit(self, run: Run) -> None:
+        """Let the replicas of a trial that were held join."""
+        for index in sorted(run.held):
+            self._send(self.packs[run.packs[index]], run, index)
+        run.held.clear()
 
     def leave(self, run: Run, but: Collection[ReplicaId] = ()) -> None:
         """Take a trial's replicas out of their packs; those in `but` have left already."""
@@ -142,9 +157,10 @@ class Fleet:
             joins = [o for o in pack.orders if isinstance(o, Join) and o.id == id]
             if joins:  # it was never sent
                 pack.orders.remove(joins[0])
-            elif id not in but:
+            elif id not in but and index not in run.held:
                 pack.orders.append(Leave(id))
         run.packs.clear()
+        run.held.clear()
 
     def order(self, run: Run, index: int, order: Order) -> None:
         """Send `order` with the next advance of the pack of one of a trial's replicas."""
@@ -174,7 +190,10 @@ class Fleet:
             self._runtime.advance(pack.name, orders)
 
     def _waits(self, pack: PackInPlay, runs: dict[int, Run]) -> bool:
-        """Whether a member has finished the iteration that its siblings elsewhere are still at."""
+        """Whether a member has finished the iteration that its siblings elsewhere are still at, or
+        everybody is held."""
+        if all(id.index in runs[id.trial].held for id in pack.members):
+            return True
         for id in pack.members:
             run = runs[id.trial]
             if id.index in run.reported or (pack.exclusive and id.index in run.done):

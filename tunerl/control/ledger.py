@@ -23,12 +23,14 @@ class Intent:
     """What shall become of a running trial once all its replicas stand at the same iteration.
 
     `end`: why it ends; None: it is put aside (paused). `resume`: it was wanted again before it was
-    put aside. `told`: the scheduler knows of the end.
+    put aside. `told`: the scheduler knows of the end. `seeds`: how many replicas it is given when
+    it is put aside; 0: those it has.
     """
 
     end: Reason | None
     resume: bool = False
     told: bool = True
+    seeds: int = 0
 
 
 @dataclass
@@ -36,7 +38,9 @@ class Run(Trial):
     """A trial as its controller sees it. `order`: its rank in the queue.
 
     `reported`: replicas (by index) that have finished the iteration in progress. `done`: those that
-    said so, with their last metrics.
+    said so, with their last metrics. `held`: those that wait, with a place but outside of their
+    pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
+    result on it had how many replicas.
     """
 
     resolved: Config = field(default_factory=dict)
@@ -49,12 +53,23 @@ class Run(Trial):
     packs: dict[int, str] = field(default_factory=dict)  # by replica index
     position: int = 0  # the iteration at which all its replicas stand
     losses: int = 0  # workers lost in a row without a new result
+    held: set[int] = field(default_factory=set)
+    widths: list[tuple[int, int]] = field(default_factory=list)
 
     def reset(self) -> None:
         """Forget what its replicas did since they joined."""
         self.reported.clear()
         self.done.clear()
         self.packs.clear()
+        self.held.clear()
+
+    @property
+    def saved(self) -> int:
+        """How many of its replicas are in its checkpoint: as many as reported when it was made."""
+        if self.checkpoint is None:
+            return 0
+        at = self.checkpoint_iteration
+        return next((n for since, n in reversed(self.widths) if since <= at), len(self.seeds))
 
 
 def replica_seeds(seed: int, trial: int, count: int) -> tuple[int, ...]:
@@ -105,15 +120,23 @@ class Ledger:
 
     def move(self, run: Run, status: Status, reason: Reason | None = None, **columns: Any) -> None:
         """Change a trial's status by the table; `columns`: further ones of `Change`."""
+        aside = Status.PAUSED in (run.status, status)
         del self.of[run.status][run.number]
         run.move(status, reason)
         self.of[status][run.number] = run
         for name, value in columns.items():
             setattr(run, name, value)
         self._tick.changes.append(Change(run.number, status, reason, **columns))
-        if status.finished:
+        if status.finished or aside:
             self.observe(run, status, reason)
+        if status.finished:
             run.reset()
+
+    def widen(self, run: Run, seeds: tuple[int, ...]) -> None:
+        """Give a trial that does not run more replicas."""
+        run.seeds = seeds
+        self._tick.changes.append(Change(run.number, run.status, seeds=seeds))
+        self.event("trial.widened", f"judged on {len(seeds)} seeds from now on", run.number)
 
     def observe(self, run: Run, status: Status, reason: Reason | None) -> None:
         """Show the searcher where a trial stands."""
@@ -129,7 +152,10 @@ class Ledger:
 
     def remember(self, run: Run, result: ResultRecord, mode: str | None) -> None:
         """Take note of a result that is, or will be, in the store."""
-        self.steps += (_steps(result.metrics) - _steps(run.last)) * len(run.seeds)
+        count, before = len(result.replicas) or 1, run.widths[-1][1] if run.widths else 0
+        self.steps += _steps(result.metrics) * count - _steps(run.last) * before
+        if count != before:
+            run.widths.append((result.iteration, count))
         run.iteration, run.last = result.iteration, result.metrics
         self.results += 1
         seen, value = self.history[run.number], result.objective

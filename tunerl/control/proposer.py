@@ -104,7 +104,7 @@ class Proposer:
             raise InvalidSpec(
                 Problem("trainable", f"{self._trainable.name!r} has packs of {run.capacity}")
             )
-        self._fleet.check(run)
+        self._fleet.check(run, self._parts.scheduler.most_seeds)
 
     def _planned(self, config: Config) -> Config:
         if type(self._trainable).plan is TrainableSpec.plan:

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from tunerl.control.aggregate import combine, objective
 from tunerl.control.fleet import Fleet
-from tunerl.control.ledger import Intent, Ledger, Run
+from tunerl.control.ledger import Intent, Ledger, Run, replica_seeds
 from tunerl.control.referee import Referee
 from tunerl.control.saving import Saver
 from tunerl.control.stopping import StopRules, check_first_result
-from tunerl.errors import TuneRLError
+from tunerl.errors import MetricError, TuneRLError
 from tunerl.runtime.base import Lost, Report
-from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop
+from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop, Widen
 from tunerl.spec import ExperimentSpec
 from tunerl.store.records import ResultRecord
 from tunerl.trainable import Failure
@@ -89,6 +89,9 @@ class Recorder:
 
     def _complete(self, run: Run) -> None:
         """Make a trial's result, once all of its replicas have theirs."""
+        if run.held:
+            self._catch_up(run)
+            return
         replicas = []
         for index in range(len(run.seeds)):
             metrics = run.done.get(index) or run.reported.get(index)
@@ -108,6 +111,20 @@ class Recorder:
             self._again(run, metrics, asked)
         self._settle(run)
 
+    def _catch_up(self, run: Run) -> None:
+        """New replicas train, unrecorded, to the checkpoint of the others; then all go on."""
+        new = [index for index in range(len(run.seeds)) if index not in run.held]
+        if any(index not in run.done and index not in run.reported for index in new):
+            return
+        there = [
+            index in run.done or _iteration(run.reported[index]) >= run.checkpoint_iteration
+            for index in new
+        ]
+        run.reported.clear()
+        if all(there):
+            self._fleet.admit(run)
+        self._settle(run)
+
     def _result(self, run: Run, metrics: Metrics, replicas: list[Metrics], asked: bool) -> None:
         if self._ledger.results == 0:
             check_first_result(metrics, self._spec.metric, self._rules.needs())
@@ -123,7 +140,15 @@ class Recorder:
         run.losses = 0
         if self._saver.due(run, run.position, asked):
             self._saver.save(run, run.position, metrics)
-        reason, decisions = self.referee.result(run, metrics)
+        try:
+            reason, decisions = self.referee.result(run, metrics, replicas)
+        except MetricError as error:
+            if self._ledger.results == 1:
+                raise  # nobody reports what is asked for
+            self._fleet.leave(run)
+            self._release(run)
+            self._error(run, str(error), str(error))
+            return
         if reason is not None:
             self._want(run, Intent(reason))
         self.apply(decisions)
@@ -203,6 +228,8 @@ class Recorder:
                     self._want(self._ledger.trials[trial], Intent(None))
                 case Resume(trial):
                     self._resume(self._ledger.trials[trial])
+                case Widen(trial, seeds):
+                    self._widen(self._ledger.trials[trial], seeds)
                 case Exploit():
                     raise TuneRLError("this controller cannot carry out an exploit")
 
@@ -213,9 +240,13 @@ class Recorder:
     def _want(self, run: Run, intent: Intent) -> None:
         if run.status.finished or (run.intent is not None and run.intent.end is not None):
             return
+        if run.intent is not None and intent.end is None:
+            intent = replace(intent, seeds=run.intent.seeds)
         run.intent = intent
         if intent.end is not None:
             self._ledger.observe(run, Status.TERMINATED, intent.end)
+        elif run.status is Status.RUNNING:
+            self._ledger.observe(run, Status.PAUSED, None)
         if run.status is Status.RUNNING:
             self._settle(run)
         elif intent.end is not None:
@@ -227,6 +258,22 @@ class Recorder:
             self._ledger.move(run, Status.PENDING)
         elif run.intent is not None and run.intent.end is None:
             run.intent = replace(run.intent, resume=True)
+            self._ledger.observe(run, run.status, None)
+
+    def _widen(self, run: Run, seeds: int) -> None:
+        """More replicas for a trial; one that runs is put aside for a moment."""
+        ends = run.intent is not None and run.intent.end is not None
+        if run.status.finished or ends or seeds <= len(run.seeds):
+            return
+        if run.status is Status.RUNNING:
+            run.intent = replace(run.intent or Intent(None, resume=True), seeds=seeds)
+            self._settle(run)
+        else:
+            self._grow(run, seeds)
+
+    def _grow(self, run: Run, seeds: int) -> None:
+        more = replica_seeds(self._spec.seed, run.number, seeds)[len(run.seeds) :]
+        self._ledger.widen(run, run.seeds + more)
 
     def placed(self, run: Run) -> None:
         """A trial has got its places."""
@@ -264,6 +311,8 @@ class Recorder:
         run.reset()
         run.intent = None
         self._ledger.move(run, Status.PAUSED)
+        if intent.seeds > len(run.seeds):
+            self._grow(run, intent.seeds)
         if intent.resume:
             self._ledger.move(run, Status.PENDING)
 

@@ -5,13 +5,13 @@ Invariant: each recorded result is shown once, in the order of arrival, and noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunerl.control.ledger import Run
 from tunerl.control.stopping import StopRules
 from tunerl.schedulers.base import Decision, Scheduler
-from tunerl.trial import Config, Reason
+from tunerl.trial import Config, Metrics, Reason
 
 
 class Referee:
@@ -24,8 +24,12 @@ class Referee:
         """A trial was created."""
         return self._scheduler.on_add(trial, config)
 
-    def result(self, run: Run, metrics: Mapping[str, Any]) -> tuple[Reason | None, list[Decision]]:
+    def result(
+        self, run: Run, metrics: Metrics, replicas: Sequence[Metrics]
+    ) -> tuple[Reason | None, list[Decision]]:
         """Why the trial ends at this result (None: it goes on), and what the scheduler says."""
+        if len(replicas) > 1:
+            self._scheduler.on_replicas(run.number, replicas)
         reached = self._rules.reached(run.number, metrics)
         if metrics.get("done") is True:
             return Reason.DONE, self._scheduler.on_complete(run.number, metrics)

@@ -7,13 +7,15 @@ decide from here on what they would have decided without the interruption.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tunerl.control.ledger import Intent, Ledger, Run
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
-from tunerl.schedulers.base import Decision, Pause, Resume, Stop
+from tunerl.errors import MetricError
+from tunerl.schedulers.base import Decision, Pause, Resume, Stop, Widen
 from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status
 
@@ -97,7 +99,10 @@ class _Replay:
     def _result(self, result: ResultRecord) -> None:
         run = self._ledger.trials[result.trial]
         self._ledger.remember(run, result, self._mode)
-        reason, decisions = self._referee.result(run, result.metrics)
+        try:
+            reason, decisions = self._referee.result(run, result.metrics, result.replicas)
+        except MetricError:  # for which the trial was ended, or the experiment
+            return
         if reason is not None:
             self._told.add(run.number)
             run.intent = Intent(reason)
@@ -122,13 +127,24 @@ class _Replay:
             elif isinstance(decision, Pause):
                 self._ledger.trials[decision.trial].intent = Intent(None)
             elif isinstance(decision, Resume):
-                self._ledger.trials[decision.trial].intent = None
+                run = self._ledger.trials[decision.trial]
+                going = run.intent is not None and run.intent.seeds
+                run.intent = replace(run.intent, resume=True) if run.intent and going else None
+            elif isinstance(decision, Widen):
+                run = self._ledger.trials[decision.trial]
+                if decision.seeds > len(run.seeds):  # not carried out yet
+                    intent = run.intent or Intent(None, resume=True)
+                    run.intent = replace(intent, seeds=decision.seeds)
 
 
 def _carry_out(ledger: Ledger, run: Run) -> None:
-    """A trial that was about to end when the controller died counts as ended for the searcher."""
-    if run.intent is not None and run.intent.end is not None:
+    """For the searcher a trial that was about to end, or to be put aside, counts as if it had."""
+    if run.intent is None:
+        return
+    if run.intent.end is not None:
         ledger.observe(run, Status.TERMINATED, run.intent.end)
+    elif not run.intent.resume:
+        ledger.observe(run, Status.PAUSED, None)
 
 
 def _idles(store: Store, id: str) -> list[datetime]:

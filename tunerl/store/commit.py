@@ -43,6 +43,11 @@ _TOUCHED = sa.select(trials.c.number, *(trials.c[name] for name in COLUMNS)).whe
 _ONE_TRIAL = (trials.c.experiment_id == sa.bindparam("of"), trials.c.number == sa.bindparam("n"))
 _UPDATE = trials.update().where(*_ONE_TRIAL).values({name: sa.bindparam(name) for name in COLUMNS})
 _CONFIGURE = trials.update().where(*_ONE_TRIAL).values(config=sa.bindparam("config"))
+_WIDEN = (
+    trials.update()
+    .where(*_ONE_TRIAL)
+    .values(seeds=sa.bindparam("all_seeds"), num_seeds=sa.bindparam("count"))
+)
 _ALREADY = sa.select(results.c.trial, results.c.iteration).where(
     results.c.experiment_id == sa.bindparam("of"),
     results.c.trial.in_(sa.bindparam("numbers", expanding=True)),
@@ -213,7 +218,7 @@ class _Writing:
         }
 
     def changes(self, changes: Sequence[Change], rows: dict[int, Standing]) -> None:
-        configs = {}
+        configs, widened = {}, []
         for change in changes:
             row = rows[change.trial]
             moved = row.change(change, self.now)
@@ -223,8 +228,13 @@ class _Writing:
                 self.new_attempt(change.trial, row)
             if change.config is not None:
                 configs[change.trial] = change.config
+            if change.seeds is not None:
+                seeds = list(change.seeds)
+                at_trial = {"of": self.id, "n": change.trial}
+                widened.append({**at_trial, "all_seeds": seeds, "count": len(seeds)})
         at = ({"of": self.id, "n": number, "config": config} for number, config in configs.items())
         self.many(_CONFIGURE, at)
+        self.many(_WIDEN, widened)
 
     def end_attempt(self, trial: int, row: Standing) -> None:
         at = {"of": self.id, "n": trial, "a": row.attempt, "now": self.now}

@@ -117,6 +117,7 @@ class Change:
     failures: int | None = None
     error: str | None = None
     config: Config | None = None  # PBT
+    seeds: tuple[int, ...] | None = None  # more replicas
 
 
 @dataclass
