@@ -9,16 +9,18 @@ import copy
 import datetime
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunerl import schedulers, searchers
+from tunerl import schedulers, searchers, stoppers
 from tunerl import spec as specs
+from tunerl.control.stopping import Rule
 from tunerl.errors import InvalidInput, InvalidSpace, InvalidSpec, Problem
 from tunerl.metrics import flatten
 from tunerl.space import Space, python_parts, to_json
 from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec
+from tunerl.stoppers import Stopper
 from tunerl.trainable import TrainableSpec
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def assemble(
     tree = tree_of(param_space)
     searcher, own_searcher = _part("searcher", tune.search_alg, searchers.Searcher, "random")
     scheduler, own_scheduler = _part("scheduler", tune.scheduler, schedulers.Scheduler, "fifo")
-    limits, own_stop = _stop(run.stop)
+    limits, stopper, own_stop = _stop(run.stop)
     own_space = _space(tree) if python_parts(tree) else None
     python = {
         "param_space": own_space,
@@ -57,6 +59,7 @@ def assemble(
         searcher=searcher,
         scheduler=scheduler,
         stop=limits,
+        stopper=stopper,
         max_concurrent_trials=tune.max_concurrent_trials,
         time_budget_s=_seconds(tune.time_budget_s),
         checkpoint=CheckpointSpec(
@@ -159,13 +162,17 @@ def _part(name: str, given: Any, base: type[Any], default: str) -> tuple[dict[st
     return label, copy.deepcopy(given)
 
 
-def _stop(given: Any) -> tuple[dict[str, float], Callable[[str, dict[str, Any]], bool] | None]:
+def _stop(given: Any) -> tuple[dict[str, float], dict[str, Any] | None, Rule | None]:
+    """Limits, a stopper as JSON, and what is neither."""
     if given is None:
-        return {}, None
+        return {}, None, None
     if isinstance(given, Mapping):
-        return flatten(given), None
+        return flatten(given), None, None
+    if isinstance(given, Stopper) and type(given) in stoppers.REGISTRY.values():
+        described = given.to_json()
+        return {}, described, None if described else given
     if callable(given):
-        return {}, given
+        return {}, None, given
     raise InvalidSpec(
         Problem(
             "stop",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
-from tunerl import registry, schedulers, searchers
+from tunerl import registry, schedulers, searchers, stoppers
 from tunerl.control.objects import Objects
 from tunerl.control.stopping import StopRules
 from tunerl.errors import (
@@ -97,6 +97,7 @@ def checked(
         searcher = _collect(lambda: _searcher(spec, custom, space), problems)
         if trainable is not None:
             problems += _configurations(spec, trainable, space)
+    _collect(lambda: _stopper(spec), problems)
     if trainable is not None or spec.metric is not None:  # else nobody knows its metric yet
         scheduler = _collect(lambda: _scheduler(spec, custom), problems)
     if searcher is not None and scheduler is not None:
@@ -114,7 +115,7 @@ def parts(spec: ExperimentSpec, custom: Custom) -> Parts:
         space,
         _searcher(spec, custom, space),
         _scheduler(spec, custom),
-        StopRules(spec.stop, custom.stop),
+        StopRules(spec.stop, custom.stop or _stopper(spec)),
         Objects(space),
     )
 
@@ -173,6 +174,10 @@ def _pair(searcher: searchers.Searcher, scheduler: schedulers.Scheduler) -> Iter
             f"{scheduler.name} with the searcher {searcher.name}: {what} is a pair of both, with "
             "the same max_t, grace_period and reduction_factor",
         )
+
+
+def _stopper(spec: ExperimentSpec) -> stoppers.Stopper | None:
+    return None if spec.stopper is None else stoppers.create(spec.stopper)
 
 
 def _configurations(

@@ -56,6 +56,7 @@ class ExperimentSpec:
     searcher: dict[str, Any] = field(default_factory=lambda: {"type": "random"})
     scheduler: dict[str, Any] = field(default_factory=lambda: {"type": "fifo"})
     stop: dict[str, float] = field(default_factory=dict)
+    stopper: dict[str, Any] | None = None  # see `tunerl.stoppers.create`
     max_concurrent_trials: int | None = None
     time_budget_s: float | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()

@@ -137,8 +137,9 @@ class Controller:
         going = (ExperimentStatus.RUNNING, ExperimentStatus.CANCELING)
         if experiment.status not in going:
             self.store.set_status(self.lease, ExperimentStatus.RUNNING)
-        if self.spec.time_budget_s is not None:
+        if self.spec.time_budget_s is not None or self.parts.rules.timed:
             self._used = time_used(self.store, experiment.id)
+            self.parts.rules.resume(self._used)
         replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
         self._saver.restore(self.store.checkpoints(experiment.id))
         for run in self._ledger.unfinished:

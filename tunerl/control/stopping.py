@@ -6,11 +6,13 @@ NaN satisfies no rule.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tunerl.errors import InvalidSpec, MetricError, Problem, TrainableError
 from tunerl.metrics import nearest_metric
+from tunerl.stoppers.base import Stopper
 
 Rule = Callable[[str, dict[str, Any]], bool]
 
@@ -20,7 +22,8 @@ class StopRules:
 
     `limits`: ``{metric: value}``; a trial stops once it reports that much or more, as in Ray Tune.
     `custom`: a function ``(trial_id, result) -> bool``, or an object that can be called so and
-    whose ``stop_all()`` ends the experiment; the trial id is its number in five digits.
+    whose ``stop_all()`` ends the experiment (it is copied); the trial id is its number in five
+    digits.
     """
 
     def __init__(self, limits: Mapping[str, float], custom: Rule | None = None) -> None:
@@ -32,11 +35,24 @@ class StopRules:
                     "and result, or a Stopper",
                 )
             )
+        if hasattr(custom, "stop_all"):  # it remembers; what is replayed begins with a fresh one
+            custom = copy.deepcopy(custom)
         self._limits, self._custom = dict(limits), custom
 
     def needs(self) -> list[str]:
-        """The metrics that the limits name."""
-        return list(self._limits)
+        """The metrics that the limits and a stopper name."""
+        more = self._custom.metrics() if isinstance(self._custom, Stopper) else []
+        return [*self._limits, *more]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the seconds that the experiment has run matter."""
+        return isinstance(self._custom, Stopper) and self._custom.timed
+
+    def resume(self, seconds: float) -> None:
+        """The experiment goes on after so many seconds."""
+        if isinstance(self._custom, Stopper):
+            self._custom.resume(seconds)
 
     def reached(self, trial: int, metrics: Mapping[str, Any]) -> bool:
         """Whether the trial stops at this result. To be asked once a result.
