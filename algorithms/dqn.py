@@ -37,7 +37,7 @@ from algorithms.core.maths.q_learning import (
 from algorithms.core.nets.value_nets import QNetwork, positions
 from algorithms.core.packs.learning import descend
 from algorithms.core.packs.member import Member, schedule_values, scheduled
-from algorithms.core.packs.off_policy import OffPolicyPack
+from algorithms.core.packs.off_policy import PRIORITIES, OffPolicyPack
 from algorithms.core.specs.parameters import OffPolicyParameters, grad_clip_by
 from algorithms.core.specs.spec import AlgorithmSpec
 from tunerl.errors import Problem
@@ -90,7 +90,7 @@ class DQNParameters(OffPolicyParameters):
     td_error_loss_fn: str = vector("huber", "loss of the temporal difference", choices=LOSSES)
     num_atoms: int = fixed(1, "returns in an action's distribution (C51); 1: its mean alone", low=1)
     v_min: float = vector(-10.0, "smallest return of the distribution (num_atoms above 1)")
-    v_max: float = vector(10.0, "largest return of the distribution (num_atoms above 1)")
+    v_max: float = vector(10.0, "largest return of it; targets_out_of_range says what lies beyond")
     noisy: bool = fixed(False, "noise in the weights of the streams, which explores by itself")
     sigma0: float = fixed(0.5, "initial size of that noise", low=0.0)
     epsilon: Value | None = vector(
@@ -124,7 +124,7 @@ class DQNPack(OffPolicyPack):
     """What makes the off-policy loop DQN."""
 
     algorithm = "DQN"
-    statistics = (
+    statistics: tuple[str, ...] = (
         "qf_loss",
         "qf_mean",
         "qf_max",
@@ -135,6 +135,8 @@ class DQNPack(OffPolicyPack):
     vectors = ("lr", "adam_epsilon", "grad_clip", "gamma", "tau")
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
+        if config["num_atoms"] > 1:
+            self.statistics = (*self.statistics, "targets_out_of_range")
         super().__init__(config, resolve, key)
         self.logits = caller(self.network, "logits")
 
@@ -217,11 +219,7 @@ class DQNPack(OffPolicyPack):
         if self.shared["num_atoms"] > 1:
             found |= {"v_min": config["v_min"], "v_max": config["v_max"]}
         if self.shared["prioritized_replay"]:
-            names = ("alpha", "beta", "eps")
-            found |= {
-                f"prioritized_replay_{n}": member.hyperparameter(f"prioritized_replay_{n}")
-                for n in names
-            }
+            found |= {name: member.hyperparameter(name) for name in PRIORITIES}
         return found
 
     def update_inputs(self, member: Member, count: int) -> dict[str, NDArray[Any]]:
@@ -282,7 +280,8 @@ class DQNPack(OffPolicyPack):
         support = hp["v_min"] + (hp["v_max"] - hp["v_min"]) * ladder
         action, following = self.best(own, target, batch, hp)
         next_returns = chosen(following, action).softmax(-1)
-        wanted = project(next_returns, batch["rewards"], batch["discounts"], support)
+        returns = batch["rewards"][:, None] + batch["discounts"][:, None] * support
+        wanted, beyond = project(next_returns, returns, support)
 
         def objective(parameters: Batch) -> tuple[Tensor, Batch]:
             logits = chosen(self.outputs(parameters, batch["obs"], batch, 0), batch["actions"])
@@ -291,14 +290,16 @@ class DQNPack(OffPolicyPack):
             taken = (logp.exp() * support).sum(-1)
             loss = (error * batch["weights"] if "weights" in batch else error).mean()
             errors = error.detach()
-            return loss, {"taken": taken.detach(), "td_errors": errors, "losses": errors}
+            each = {"taken": taken.detach(), "td_errors": errors, "losses": errors}
+            return loss, each | {"beyond": beyond}
 
         return objective
 
     def summary(self, found: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         taken, errors, losses = found["taken"], found["td_errors"], found["losses"]
         means = (losses.mean(1), taken.mean(1), taken.max(1), taken.min(1), errors.mean(1))
-        return np.stack([*means, found["norm"]], 1)
+        beyond = [found["beyond"].mean(1)] if "beyond" in found else []
+        return np.stack([*means, found["norm"], *beyond], 1)
 
 
 def _epsilon(config: Config) -> Any:

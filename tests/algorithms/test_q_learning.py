@@ -73,27 +73,25 @@ SUPPORT = torch.tensor([0.0, 1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(
-    ("given", "reward", "discount", "wanted"),
+    ("given", "reward", "discount", "wanted", "beyond"),
     [
-        ([0, 1, 0, 0], 0.0, 1.0, [0, 1, 0, 0]),  # falls on an atom
-        ([0, 0, 1, 0], 0.0, 0.75, [0, 0.5, 0.5, 0]),  # 1.5, between two
-        ([0.5, 0.5, 0, 0], 0.25, 1.0, [0.375, 0.5, 0.125, 0]),
-        ([0, 0, 0.5, 0.5], 2.0, 1.0, [0, 0, 0, 1]),  # beyond the last
-        ([0.5, 0.5, 0, 0], -5.0, 1.0, [1, 0, 0, 0]),  # before the first
-        ([0.25, 0.25, 0.25, 0.25], 3.0, 0.0, [0, 0, 0, 1]),  # the end of an episode
-        ([0.25, 0.25, 0.25, 0.25], 0.0, 0.5, [0.375, 0.5, 0.125, 0]),  # 0, 0.5, 1, 1.5
+        ([0, 1, 0, 0], 0.0, 1.0, [0, 1, 0, 0], 0.0),  # falls on an atom
+        ([0, 0, 1, 0], 0.0, 0.75, [0, 0.5, 0.5, 0], 0.0),  # 1.5, between two
+        ([0.5, 0.5, 0, 0], 0.25, 1.0, [0.375, 0.5, 0.125, 0], 0.0),
+        ([0, 0.25, 0.25, 0.5], 2.0, 1.0, [0, 0, 0, 1], 0.75),  # 3, and 4 and 5 beyond the last
+        ([0, 0, 0.5, 0.5], 0.25, 1.0, [0, 0, 0.375, 0.625], 0.0),  # 3.25 is as good as 3
+        ([0.5, 0.5, 0, 0], -5.0, 1.0, [1, 0, 0, 0], 1.0),  # before the first
+        ([0.25, 0.25, 0.25, 0.25], 3.0, 0.0, [0, 0, 0, 1], 0.0),  # the end of an episode
+        ([0.25, 0.25, 0.25, 0.25], 0.0, 0.5, [0.375, 0.5, 0.125, 0], 0.0),  # 0, 0.5, 1, 1.5
     ],
 )
 def test_returns_are_projected_onto_the_atoms(
-    given: list[float], reward: float, discount: float, wanted: list[float]
+    given: list[float], reward: float, discount: float, wanted: list[float], beyond: float
 ) -> None:
-    found = project(
-        torch.tensor([given], dtype=torch.float32),
-        torch.tensor([reward]),
-        torch.tensor([discount]),
-        SUPPORT,
-    )
+    returns = reward + discount * SUPPORT
+    found, share = project(torch.tensor([given], dtype=torch.float32), returns[None], SUPPORT)
     torch.testing.assert_close(found, torch.tensor([wanted], dtype=torch.float32))
+    assert share.tolist() == [beyond]
 
 
 def test_a_projection_keeps_the_mean_within_the_support_and_always_the_mass() -> None:
@@ -101,7 +99,7 @@ def test_a_projection_keeps_the_mean_within_the_support_and_always_the_mass() ->
     given = torch.rand(64, 51, generator=random).softmax(-1)
     support = torch.linspace(-10, 10, 51)
     rewards = torch.rand(64, generator=random)
-    found = project(given, rewards, torch.full((64,), 0.9), support)
+    found = project(given, rewards[:, None] + 0.9 * support, support)[0]
     torch.testing.assert_close(found.sum(-1), torch.ones(64))
     torch.testing.assert_close(found @ support, rewards + 0.9 * (given @ support))
 

@@ -107,18 +107,21 @@ def huber(error: Tensor, slope: Tensor) -> Tensor:
     return slope * (error - 0.5 * slope)
 
 
-def project(probabilities: Tensor, rewards: Tensor, discounts: Tensor, support: Tensor) -> Tensor:
-    """The distribution of ``reward + discount * return`` on the same atoms (arXiv 1707.06887).
+def project(probabilities: Tensor, returns: Tensor, support: Tensor) -> tuple[Tensor, Tensor]:
+    """The distribution `[B, N]` of `returns` on the atoms of `support` (arXiv 1707.06887), and the
+    share `[B]` of it that lies beyond them by more than half the way from atom to atom.
 
-    `probabilities` `[B, N]` of the returns in `support` `[N]` (evenly spaced); `rewards`,
-    `discounts` `[B]`. What lies beyond the support counts for its first or last atom.
+    `probabilities` `[B, N]` of the returns `[B, N]`; `support` `[N]` is evenly spaced. What lies
+    beyond counts for the first or last atom.
     """
     count = len(support)
     low, high = support[0], support[-1]
-    returns = rewards[:, None] + discounts[:, None] * support
     place = (torch.minimum(torch.maximum(returns, low), high) - low) / (high - low) * (count - 1)
     below = place.floor().clamp(0, count - 2)
     upper = (place - below).clamp(0.0, 1.0)
     index = below.long()
     found = torch.zeros_like(probabilities).scatter_add(1, index, probabilities * (1.0 - upper))
-    return found.scatter_add(1, index + 1, probabilities * upper)
+    half = 0.5 * (high - low) / (count - 1)
+    beyond = (returns < low - half) | (returns > high + half)
+    found = found.scatter_add(1, index + 1, probabilities * upper)
+    return found, (probabilities * beyond).sum(-1)

@@ -31,6 +31,7 @@ from tunerl.trial import Config, Metrics
 
 BLOCK = 64  # ticks whose random numbers are drawn at once
 PREFIX = "replay/"
+PRIORITIES = tuple(f"prioritized_replay_{name}" for name in ("alpha", "beta", "eps"))
 OWN_DICE = ("replay", "n_step")  # what the numbers behind samples are called
 Array = NDArray[Any]
 

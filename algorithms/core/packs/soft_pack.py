@@ -21,12 +21,11 @@ from algorithms.core.lifting.descent import Descent
 from algorithms.core.lifting.stack import Batch, caller
 from algorithms.core.nets.soft_nets import Nets, SoftActorCritic, segments
 from algorithms.core.packs.member import Member
-from algorithms.core.packs.off_policy import OffPolicyPack
+from algorithms.core.packs.off_policy import PRIORITIES, OffPolicyPack
 from tunerl.trainable import State
 from tunerl.trial import Config
 
 RATES = {"actor": "actor_lr", "critics": "critic_lr", "log_alpha": "alpha_lr"}
-PRIORITIES = tuple(f"prioritized_replay_{name}" for name in ("alpha", "beta", "eps"))
 Array = NDArray[Any]
 
 
