@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tunerl import registry, schedulers, searchers, stoppers
@@ -194,8 +195,8 @@ def _configurations(
         return
     needed = [("metric", spec.metric), *((f"stop.{name}", name) for name in spec.stop)]
     for path, name in needed if names is not None else ():
-        if name not in (names or ()):
-            hint = nearest_metric(name, names or ())
+        if not any(fnmatchcase(name, known) for known in names or ()):
+            hint = nearest_metric(name, [known for known in names or () if "*" not in known])
             yield Problem(path, f"{trainable.name} reports no metric {name!r}; {hint}")
 
 

@@ -187,5 +187,8 @@ class TrainableSpec(ABC):
         return self.objective
 
     def metrics(self, config: Config) -> Sequence[str] | None:
-        """Names this trainable is sure to report, or None when only a first result will tell."""
+        """Names of all that this trainable reports, or None when only a first result will tell.
+
+        A name with a star, as in ``learners/*``, stands for any that it matches.
+        """
         return None

@@ -14,6 +14,21 @@ from tunerl.trainable import Failure
 from tunerl.trial import Metrics
 
 LEARNER = "learners/default_policy/"
+REPORTED = (
+    *(f"env_runners/episode_return_{what}" for what in ("mean", "min", "max")),
+    "env_runners/episode_len_mean",
+    "env_runners/num_episodes",
+    "env_runners/num_episodes_lifetime",
+    "env_runners/num_env_steps_sampled",
+    "learners/*",
+    "replay_buffer/*",
+    "num_env_steps_sampled_lifetime",
+    "num_env_steps_trained_lifetime",
+    "training_iteration",
+    "time_this_iter_s",
+    "time_total_s",
+)
+"""What members report, evaluation and callbacks aside; those with a star: as the algorithm has it."""
 
 
 def not_finite(member: Member, wrong: Sequence[str]) -> Failure:

@@ -17,6 +17,7 @@ from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
 from algorithms.core.lifting import warming
 from algorithms.core.nets.preprocessors import custom_preprocessor
 from algorithms.core.packs.evaluation import evaluation_problems
+from algorithms.core.packs.reporting import REPORTED
 from algorithms.core.specs import names
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
@@ -195,7 +196,10 @@ class AlgorithmSpec(TrainableSpec):
         return found
 
     def metrics(self, config: Config) -> Sequence[str] | None:
-        return None
+        """Callbacks, and iterations of one's own, may report whatever they like."""
+        if self.kind is not None or config["callbacks"]:
+            return None
+        return (*REPORTED, "evaluation/*") if config["evaluation_interval"] else REPORTED
 
     def record(self, path: str, output: str, **settings: Any) -> dict[str, Any]:
         """Write what the agent of a checkpoint does; see `algorithms.offline.recording.record`."""
