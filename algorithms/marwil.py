@@ -92,7 +92,7 @@ class MARWILPack(ImitationPack):
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
-        self.value = LiftedForward(self.layout, self.half("value", 1))
+        self.value = LiftedForward(self.layout, self.half("value", 1), self.kind("value"))
         self.scales: dict[float, tuple[float, float]] = {}
 
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:

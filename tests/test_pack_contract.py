@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -64,6 +65,9 @@ def test_metrics_are_flat_json(case: Case) -> None:
     metrics = timeless(pack.step()[id])
     assert metrics == json.loads(json.dumps(metrics))
     assert not any(isinstance(value, dict) for value in metrics.values())
+    listed = case.spec.metrics(case.spec.resolve(case.config))
+    if listed is not None:
+        assert [n for n in metrics if not any(fnmatchcase(n, known) for known in listed)] == []
     pack.close()
 
 

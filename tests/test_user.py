@@ -122,6 +122,13 @@ def test_a_plain_dict_of_rllib_of_old() -> None:
     assert paths == {"param_space.num_gpus", "param_space.model.use_attention", "param_space.gama"}
 
 
+@pytest.mark.parametrize("name", ["episode_reward_mean", "evaluation/episode_return_mean"])
+def test_a_metric_that_ppo_never_reports_is_refused_before_it_trains(name: str) -> None:
+    with pytest.raises(InvalidSpec, match="env_runners/episode_return_mean") as caught:
+        Tuner("PPO", param_space=BASE, tune_config=TuneConfig(metric=name, mode="max")).fit()
+    assert [problem.path for problem in caught.value.problems] == ["metric"]
+
+
 def test_optuna_in_a_conditional_space() -> None:
     deep = {"fcnet_hiddens": [16, 16], "fcnet_activation": choice(["relu", "tanh"])}
     space = BASE | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import cache
 from typing import Any
 
@@ -215,6 +216,7 @@ def test_torch_compile_learner_compiles_the_update(monkeypatch: pytest.MonkeyPat
         return graph
 
     monkeypatch.setattr("algorithms.core.lifting.stack.compiled", note)
+    monkeypatch.setattr("algorithms.core.lifting.kept._kinds", OrderedDict())
     monkeypatch.setattr("algorithms.core.lifting.stack.compiler_available", lambda: True)
     for wanted, counts in ((None, []), (False, []), (True, [2])):
         lone(tiny(torch_compile_learner=wanted), 0, 1)

@@ -8,13 +8,13 @@ number of rows that is one of `sizes`, never a single one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.func import vmap
 
+from algorithms.core.lifting.kept import graphs_of
 from algorithms.core.lifting.stack import (
     COMPILED_SIZES,
     TRACED_SIZES,
@@ -26,21 +26,7 @@ from algorithms.core.lifting.stack import (
 )
 
 Groups = Sequence[Batch]
-Graphs = dict[Any, tuple[Callable[..., Sequence[Tensor]], list[str]]]
-REMEMBERED = 32  # kinds of functions whose graphs are kept after their packs are gone
-_kinds: OrderedDict[Any, Graphs] = OrderedDict()
-
-
-def shared_graphs(kind: Any) -> Graphs:
-    """Where the graphs of a kind of function are kept, for all packs of this process that have it.
-
-    `kind` must tell everything that the function depends on besides its arguments' shapes.
-    """
-    found = _kinds.setdefault(kind, {})
-    _kinds.move_to_end(kind)
-    while len(_kinds) > REMEMBERED:
-        _kinds.popitem(last=False)
-    return found
+Graph = tuple[Callable[..., Sequence[Tensor]], list[str]]
 
 
 class Lifted:
@@ -49,11 +35,11 @@ class Lifted:
     def __init__(
         self, function: Callable[..., Batch], *, compile: bool = False, kind: Any = None
     ) -> None:
-        """`kind`: see `shared_graphs`; None: the graphs are not shared."""
+        """`kind`: see `graphs_of`."""
         self.function = function
         self.compile = compile and compiler_available()
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
-        self.graphs: Graphs = {} if kind is None else shared_graphs((kind, self.compile))
+        self.graphs: dict[Any, Graph] = graphs_of(kind, "lifted", self.compile)
 
     def __call__(self, *groups: Batch) -> Batch:
         values = [value for group in groups for value in group.values()]

@@ -26,6 +26,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.core.lifting.bundling import bundled
+from algorithms.core.lifting.kept import graphs_of
 from algorithms.core.lifting.optim import Adam, AdamState, Optimiser, clip
 from algorithms.core.lifting.shortcuts import COMPILED, TRACED
 
@@ -133,9 +134,10 @@ def caller(network: nn.Module, method: str = "forward") -> Callable[..., Any]:
 class LiftedForward:
     """A network's method on the rows of a stack: ``[K, P], [K, B, D] -> [K, B, ...]``."""
 
-    def __init__(self, layout: Layout, function: Callable[..., Tensor]) -> None:
+    def __init__(self, layout: Layout, function: Callable[..., Tensor], kind: Any = None) -> None:
+        """`kind`: see `kept.graphs_of`; it tells the function, too."""
         self.layout, self.function = layout, function
-        self.graphs: dict[tuple[Any, ...], Callable[..., Tensor]] = {}
+        self.graphs: dict[tuple[Any, ...], Callable[..., Tensor]] = graphs_of(kind, "forward")
 
     def __call__(self, flat: Tensor, *args: Tensor) -> Tensor:
         return self.bind(flat)(*args)
@@ -173,7 +175,7 @@ class LiftedUpdate:
     `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
     is its network. Needs the hyperparameter `grad_clip` and those of `rule`, which is Adam unless
     given. `parts`: the gradient is the mean of those of so many parts of the batch, cut along its
-    second axis. `clip_by`: one of `optim.CLIPS`.
+    second axis. `clip_by`: one of `optim.CLIPS`. `kind`: see `kept.graphs_of`.
     """
 
     def __init__(
@@ -185,13 +187,16 @@ class LiftedUpdate:
         rule: Optimiser | None = None,
         parts: int = 1,
         clip_by: str = "global_norm",
+        kind: Any = None,
     ) -> None:
         self.layout, self.loss = layout, loss
         self.rule, self.parts, self.clip_by = rule or Adam(), parts, clip_by
         self.call = caller(network)
         self.compile = compile and compiler_available()
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
-        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = graphs_of(
+            kind, "update", self.compile
+        )
 
     def one(
         self, flat: Tensor, state: AdamState, at: Tensor, batch: Batch, hp: Batch

@@ -5,6 +5,7 @@ It is fixed when the pack opens.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from algorithms.core.nets.preprocessors import custom_preprocessor
 from algorithms.core.packs.member import derived_seed
 from tunerl.trainable import Pack
 from tunerl.trial import Config
+
+OWN = ("custom_model", "custom_action_dist", "custom_preprocessor")
 
 
 class Ground(Pack):
@@ -74,6 +77,19 @@ class Ground(Pack):
         with torch.random.fork_rng():
             self.network = self.make_network()
         self.layout = Layout(self.network)
+
+    def kind(self, function: str) -> Any:
+        """What tells the graphs of a function of this pack, for `kept.graphs_of`.
+
+        None where the configuration does not tell: with networks or distributions of one's own.
+        """
+        if any(self.shared["model"].get(name) for name in OWN):
+            return None
+        try:
+            json.dumps(self.shared)
+        except TypeError:
+            return None
+        return type(self), self.pack_key, str(self.inputs), self.distribution, function
 
     def training_envs(self, num_envs: int) -> envs.PackEnvs:
         """The environments that the members learn in."""

@@ -28,6 +28,7 @@ class ImitationPack(OfflinePack):
             self.loss,
             bool(self.shared["torch_compile_learner"]),
             clip_by=self.shared["grad_clip_by"],
+            kind=self.kind("update"),
         )
 
     @abstractmethod

@@ -37,7 +37,7 @@ class LearningPack(AlgorithmPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         compile = bool(self.shared["torch_compile_learner"])
-        self.learning = Lifted(self._one, compile=compile)
+        self.learning = Lifted(self._one, compile=compile, kind=self.kind("learn"))
         self.failures: dict[ReplicaId, Failure] = {}
         self.columns: Batch = {}
         self.lone: Batch = {}

@@ -44,8 +44,8 @@ class OffPolicyPack(LearningPack):
         shared = self.shared
         self.horizon = -(-shared["min_sample_timesteps_per_iteration"] // self.num_envs)
         self.batch_size: int = shared["train_batch_size"]
-        self.policy = LiftedForward(self.layout, caller(self.network))
-        self.acting = Acting(self.layout, self.act)
+        self.policy = LiftedForward(self.layout, caller(self.network), self.kind("policy"))
+        self.acting = Acting(self.layout, self.act, self.kind("act"))
         example = self.envs.obs
         self.replay = Replay(
             shared["replay_buffer_capacity"],

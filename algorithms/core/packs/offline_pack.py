@@ -38,7 +38,7 @@ class OfflinePack(AlgorithmPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         self.batch_size: int = self.shared["train_batch_size"]
-        self.policy = LiftedForward(self.layout, self.half("policy", 0))
+        self.policy = LiftedForward(self.layout, self.half("policy", 0), self.kind("policy"))
         self.failures: dict[ReplicaId, Failure] = {}
         self.data = dataset_of(self.shared, self.needed)
         self.columns = self._columns()

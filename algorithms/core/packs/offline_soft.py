@@ -45,7 +45,7 @@ class OfflineActorCriticPack(OfflinePack):
             followed="critics",
             batch_size=self.batch_size,
             compile=bool(self.shared["torch_compile_learner"]),
-            kind=(self.algorithm, self.pack_key, str(self.inputs), self.distribution),
+            kind=self.kind("learn"),
         )
 
     @abstractmethod

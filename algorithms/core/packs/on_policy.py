@@ -51,14 +51,15 @@ class OnPolicyPack(AlgorithmPack):
         self.samples = self.horizon * self.num_envs
         self.minibatch = min(self.shared["minibatch_size"] or self.samples, self.samples)
         self.units = self.samples  # what a minibatch is drawn from: samples, or sequences of them
-        self.policy = LiftedForward(self.layout, self._half("policy", 0))
-        self.value = LiftedForward(self.layout, self._half("value", 1))
+        self.policy = LiftedForward(self.layout, self._half("policy", 0), self.kind("policy"))
+        self.value = LiftedForward(self.layout, self._half("value", 1), self.kind("value"))
         self.update = LiftedUpdate(
             self.layout,
             self.network,
             self.loss,
             bool(self.shared["torch_compile_learner"]),
             clip_by=self.shared["grad_clip_by"],
+            kind=self.kind("update"),
         )
         self.recall = self._recurrent() if recurrent(self.shared["model"]) else None
         self.failures: dict[ReplicaId, Failure] = {}
@@ -66,7 +67,9 @@ class OnPolicyPack(AlgorithmPack):
 
     def _recurrent(self) -> Recall:
         """What members of recurrent networks carry; they learn from whole sequences."""
-        self.network_step = LiftedForward(self.layout, caller(self.network, "step"))
+        self.network_step = LiftedForward(
+            self.layout, caller(self.network, "step"), self.kind("step")
+        )
         outputs = self.distribution.num_inputs
         size, length = self._state_size(), self.shared["model"]["max_seq_len"]
         found = Recall(self.extras, size, self.num_envs, outputs, self.horizon, length)

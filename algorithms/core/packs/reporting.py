@@ -28,7 +28,7 @@ REPORTED = (
     "time_this_iter_s",
     "time_total_s",
 )
-"""What members report, evaluation and callbacks aside; those with a star: as the algorithm has it."""
+"""What members report beside evaluation and callbacks; with a star: as the algorithm has it."""
 
 
 def not_finite(member: Member, wrong: Sequence[str]) -> Failure:

@@ -61,8 +61,7 @@ class SoftPack(OffPolicyPack):
         super().__init__(config, resolve, key)
         self.network_policy = caller(self.network, "policy")
         self.network_blind = caller(self.network, "blind")
-        kind = (self.algorithm, self.pack_key, str(self.inputs), self.distribution)
-        self.acting = Acting(self.layout, self.act, kind=("act", kind))
+        self.acting = Acting(self.layout, self.act, kind=self.kind("act"))
         self.descent = Descent(
             self.network,
             self.loss,
@@ -70,7 +69,7 @@ class SoftPack(OffPolicyPack):
             followed="critics",
             batch_size=self.batch_size,
             compile=bool(self.shared["torch_compile_learner"]),
-            kind=("learn", kind),
+            kind=self.kind("learn"),
         )
 
     @abstractmethod

@@ -49,8 +49,8 @@ class TurnPack(AlgorithmPack):
         shared = self.shared
         self.samples = self.horizon * self.columns
         self.turns = max(1, -(-shared["min_sample_timesteps_per_iteration"] // self.samples))
-        self.policy = LiftedForward(self.layout, self._half("policy", 0))
-        self.value = LiftedForward(self.layout, self._half("value", 1))
+        self.policy = LiftedForward(self.layout, self._half("policy", 0), self.kind("policy"))
+        self.value = LiftedForward(self.layout, self._half("value", 1), self.kind("value"))
         self.rule = OPTIMISERS[shared["opt_type"]]
         self.update = LiftedUpdate(
             self.layout,
@@ -60,6 +60,7 @@ class TurnPack(AlgorithmPack):
             self.rule,
             self.parts(),
             shared["grad_clip_by"],
+            self.kind("update"),
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")
