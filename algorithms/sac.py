@@ -68,6 +68,11 @@ class SACParameters(OffPolicyParameters):
         0.005, "share of the way that target critics go in one update", low=0.0, high=1.0,
         search={"loguniform": [1e-3, 0.1]},
     )  # fmt: skip
+    n_step: Any = vector(
+        None, "steps of reward before bootstrapping; [lo, hi]: drawn for each sample, both "
+        "included; None: 1, and [2, 5] for choices", low=1, optional=True,
+        search={"randint": [1, 6]},
+    )  # fmt: skip
     training_intensity: float | None = vector(
         None, "transitions learned from per environment step; None: one update a step", low=0.0,
         exclusive_low=True, optional=True,

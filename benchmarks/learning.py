@@ -83,7 +83,7 @@ CASES: dict[str, Case] = {
     "SAC CartPole": _cartpole(
         "SAC", 100_000, 400.0, "150 (v0), RLlib",
         num_envs_per_env_runner=4, rollout_fragment_length=2, training_intensity=16.0,
-        min_sample_timesteps_per_iteration=1000, train_batch_size=64, lr=1e-3,
+        min_sample_timesteps_per_iteration=1000, train_batch_size=64, lr=1e-3, tau=0.01,
         model={"fcnet_hiddens": [64, 64]},
     ),
 }  # fmt: skip

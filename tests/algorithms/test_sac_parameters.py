@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from algorithms.sac import SPEC, SACParameters
-from tests.algorithms.soft import lone, tiny
+from tests.algorithms.soft import lone, same, tiny
 from tests.algorithms.test_ppo_parameters import EXECUTION as ANYWHERE
 from tunerl.errors import InvalidConfig
 from tunerl.registry import register_env
@@ -129,6 +129,14 @@ def test_by_default_there_is_an_update_for_each_environment_step() -> None:
 def test_an_alpha_lr_of_0_holds_the_temperature() -> None:
     metrics, _ = lone("SAC", tiny(alpha_lr=0.0, initial_alpha=0.2))
     assert metrics[1]["learners/default_policy/alpha_value"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("base", "usual"), [({}, 1), (CARTPOLE, [2, 5])], ids=["box", "choices"])
+def test_choices_look_several_steps_ahead_unless_told_otherwise(
+    base: dict[str, Any], usual: Any
+) -> None:
+    (_, found), (_, wanted) = (lone("SAC", tiny(**base, n_step=n)) for n in (None, usual))
+    same(found, wanted)
 
 
 @pytest.mark.parametrize(

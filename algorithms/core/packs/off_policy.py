@@ -79,6 +79,10 @@ class OffPolicyPack(LearningPack):
         """Random numbers that enter `count` updates through their batch, `[count, ...]` each."""
         return {}
 
+    def n_step_of(self, member: Member) -> Any:
+        """Steps of reward before bootstrapping: a number, or the fewest and the most."""
+        return member.config["n_step"]
+
     # -- state ----------------------------------------------------------------------------------
 
     def initial_adaptive(self, config: Config) -> dict[str, float]:
@@ -144,7 +148,7 @@ class OffPolicyPack(LearningPack):
         self.acting.reset()
         self.begin_learning()
         self.dice = Dice(self.members, self._roll)
-        self.n_steps = np.array([_span(member.config["n_step"]) for member in self.members])
+        self.n_steps = np.array([_span(self.n_step_of(member)) for member in self.members])
         self.ranges = bool((self.n_steps[:, 0] < self.n_steps[:, 1]).any())
         self.traces.begin()
         with torch.no_grad():
@@ -238,7 +242,7 @@ class OffPolicyPack(LearningPack):
         found = self.update_inputs(member, count)
         found["replay"] = member.generator.random((count, self.batch_size))
         if self.ranges:
-            low, high = _span(member.config["n_step"])
+            low, high = _span(self.n_step_of(member))
             size = (count, self.batch_size)
             found["n_step"] = member.generator.random(size) if low < high else np.zeros(size)
         return found

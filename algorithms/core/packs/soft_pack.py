@@ -26,6 +26,7 @@ from tunerl.trainable import State
 from tunerl.trial import Config
 
 RATES = {"actor": "actor_lr", "critics": "critic_lr", "log_alpha": "alpha_lr"}
+SEVERAL = [2, 5]  # n_step of choices, where nothing is said
 Array = NDArray[Any]
 
 
@@ -91,6 +92,10 @@ class SoftPack(OffPolicyPack):
         if state is None:
             alpha = self.members[row].config["initial_alpha"]
             self.flat[row, self.descent.segments["log_alpha"]] = math.log(alpha)
+
+    def n_step_of(self, member: Member) -> Any:
+        given = member.config["n_step"]
+        return (SEVERAL if self.distribution.discrete else 1) if given is None else given
 
     # -- acting ---------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class OffPolicyParameters(OutputParameters, CommonParameters):
         n = config["n_step"]
         one = isinstance(n, int) and not isinstance(n, bool)
         two = isinstance(n, list | tuple) and len(n) == 2 and all(type(x) is int for x in n)
-        if one or (two and 1 <= n[0] <= n[1]):
+        if n is None or one or (two and 1 <= n[0] <= n[1]):
             return []
         wanted = "give a number of steps from 1, or [lo, hi] with 1 <= lo <= hi"
         return [Problem("n_step", f"got {n!r}; {wanted}")]
