@@ -1,4 +1,4 @@
-"""`Tuner` and its four configurations, with Ray Tune's names, signatures and meaning: wiring only.
+"""`Tuner`, with Ray Tune's names, signatures and meaning: wiring only.
 
 Invariant: what a spec can say is said by the spec; an option given here is honoured or refused.
 """
@@ -6,26 +6,25 @@ Invariant: what a spec can say is said by the spec; an option given here is hono
 from __future__ import annotations
 
 import atexit
-import datetime
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunerl import registry, resuming
 from tunerl import spec as specs
 from tunerl.assembly import assemble, custom_parts
+from tunerl.configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from tunerl.control.announcer import check_callbacks
 from tunerl.control.controller import Controller
 from tunerl.control.heartbeat import LEASE_S
 from tunerl.control.interrupts import interruptible
+from tunerl.control.names import Naming
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
 from tunerl.progress import progress_for
 from tunerl.results.grid import ResultGrid
 from tunerl.runtime import create as create_runtime
-from tunerl.runtime.base import Runtime
 from tunerl.schedulers.base import Scheduler
 from tunerl.searchers.base import Searcher
 from tunerl.spec import Custom, ExperimentSpec
@@ -35,79 +34,6 @@ from tunerl.warming import warm
 
 if TYPE_CHECKING:
     from tunerl.store import Store
-
-StopRule = Mapping[str, Any] | Callable[[str, dict[str, Any]], bool]
-
-
-@dataclass
-class TuneConfig:
-    """How to search.
-
-    `metric`, `mode`: what to make "max" or "min"; without them the trainable's own objective, if it
-    has one. `search_alg`, `scheduler`: an object, its name, or its JSON. `num_samples`: how many
-    configurations, times the grid; -1: no end. `num_seeds`: replicas of each trial, each under a
-    seed of its own; `aggregate`: how their objectives become one ("mean", "median", "iqm", "min",
-    "max", "lower_quartile"). `seed`: of search, schedule and replicas. `time_budget_s`: seconds
-    (or a timedelta) over all restarts. `reuse_actors`: workers are always kept warm, so both
-    values mean the same.
-    """
-
-    metric: str | None = None
-    mode: str | None = None
-    search_alg: Searcher | str | Mapping[str, Any] | None = None
-    scheduler: Scheduler | str | Mapping[str, Any] | None = None
-    num_samples: int = 1
-    max_concurrent_trials: int | None = None
-    time_budget_s: float | datetime.timedelta | None = None
-    reuse_actors: bool = True
-    num_seeds: int = 1
-    aggregate: str = "mean"
-    seed: int = 0
-
-
-@dataclass
-class CheckpointConfig:
-    """When trials are saved, and what is kept.
-
-    `num_to_keep`: the best by `checkpoint_score_attribute` (nested names with ``/``), else the
-    newest; the newest of a trial stays in any case. `checkpoint_frequency`: every so many
-    iterations; 0: never. `checkpoint_at_end`: None means yes, where the trainable can be saved.
-    """
-
-    num_to_keep: int | None = None
-    checkpoint_score_attribute: str | None = None
-    checkpoint_score_order: str = "max"
-    checkpoint_frequency: int = 0
-    checkpoint_at_end: bool | None = None
-
-
-@dataclass
-class FailureConfig:
-    """`max_failures`: how often a trial is retried from its last checkpoint; -1: without end.
-    `fail_fast`: the first failed trial ends the experiment; "raise": and its error is raised."""
-
-    max_failures: int = 0
-    fail_fast: bool | str = False
-
-
-@dataclass
-class RunConfig:
-    """Where and how to run.
-
-    `storage_path`: directory or fsspec URL for checkpoints; default ``$TUNERL_HOME/checkpoints``.
-    `stop`: ``{metric: value}``, a function ``(trial_id, result) -> bool``, or a Stopper.
-    `verbose`: 0 silent, 1 a calm view, 2 a line for each result as well. `store`: URL of the
-    store, or a `Store`. `runtime`: "ray", "local", or a `Runtime`, which then stays open.
-    """
-
-    name: str | None = None
-    storage_path: str | os.PathLike[str] | None = None
-    stop: StopRule | None = None
-    checkpoint_config: CheckpointConfig = field(default_factory=CheckpointConfig)
-    failure_config: FailureConfig = field(default_factory=FailureConfig)
-    verbose: int = 1
-    store: str | Store | None = None
-    runtime: str | Runtime = "ray"
 
 
 class Tuner:
@@ -130,6 +56,8 @@ class Tuner:
         self._trainable: TrainableSpec = registry.trainable(trainable)
         self._run_config = run_config or RunConfig()
         tune_config = tune_config or TuneConfig()
+        self._callbacks = check_callbacks(self._run_config.callbacks)
+        self._naming = Naming(tune_config.trial_name_creator, tune_config.trial_dirname_creator)
         self._spec, self._custom = assemble(
             self._trainable, param_space, tune_config, self._run_config
         )
@@ -166,6 +94,8 @@ class Tuner:
                 root=f"{self._spec.storage.rstrip('/')}/{self._id}",
                 parts=parts,
                 progress=progress_for(self._run_config.verbose),
+                callbacks=self._callbacks,
+                naming=self._naming,
             )
             with interruptible(controller):
                 status = controller.run()
@@ -210,12 +140,14 @@ class Tuner:
         their beginning. Without `resume_unfinished` only those are run. What of the experiment was
         Python (`param_space` with functions or classes, a searcher, scheduler or
         `RunConfig.stop` of one's own) has to be given again. Of `run_config` count `store`,
-        `runtime`, `verbose`, and `stop` where it is a function. Raises `NotFound`, `InvalidSpec`.
+        `runtime`, `verbose`, `callbacks`, and `stop` where it is a function. Raises `NotFound`,
+        `InvalidSpec`.
         """
         if resume_errored and restart_errored:
             raise InvalidInput("resume_errored and restart_errored exclude each other; choose one")
         self = cls.__new__(cls)
         self._run_config = run_config or RunConfig()
+        self._callbacks, self._naming = check_callbacks(self._run_config.callbacks), Naming()
         found = open_store(self._run_config.store).get_experiment(_id_of(path))
         self._trainable = registry.trainable(trainable)
         self._spec = specs.from_json(found.spec)

@@ -110,7 +110,7 @@ class Experiment:
         self.store = Store(f"sqlite:///{home / 'tunerl.db'}")
         self.id = self.store.create_experiment(self.spec.to_json(), "test", claimable=False).id
 
-    def controller(self, runtime: Runtime | None = None) -> Controller:
+    def controller(self, runtime: Runtime | None = None, **more: Any) -> Controller:
         lease = self.store.acquire(self.id, "test", 30)
         return Controller(
             store=self.store,
@@ -120,6 +120,7 @@ class Experiment:
             runtime=runtime or LocalRuntime(2),
             root=f"{self.home}/{self.id}",
             parts=specs.build(self.spec, self.custom),
+            **more,
         )
 
     def run(self, runtime: Runtime | None = None) -> ExperimentStatus:

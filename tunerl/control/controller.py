@@ -10,11 +10,13 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tunerl.control.announcer import Announcer
 from tunerl.control.fleet import Fleet
 from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
+from tunerl.control.names import Naming
 from tunerl.control.proposer import Proposer
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
@@ -65,6 +67,8 @@ class Controller:
     root: str
     parts: Parts
     progress: Progress = field(default_factory=NoProgress)
+    callbacks: Sequence[Any] = ()
+    naming: Naming = field(default_factory=Naming)
     lease_seconds: float = LEASE_S
 
     def __post_init__(self) -> None:
@@ -73,6 +77,15 @@ class Controller:
         self._draining: Outcome | None = None  # what comes once the running trials have ended
         self._used, self._began = 0.0, time.monotonic()
         self._ledger = Ledger(self.store, self.lease)
+        self._announcer = Announcer(
+            self.callbacks,
+            self.naming,
+            spec=self.spec,
+            parts=self.parts,
+            store=self.store,
+            ledger=self._ledger,
+            root=self.root,
+        )
         self._fleet = Fleet(self.runtime, self.trainable, self.lease.experiment_id)
         self._referee = Referee(self.parts.scheduler, self.parts.rules)
         self._saver = Saver(
@@ -111,11 +124,13 @@ class Controller:
             try:
                 self._start()
                 while self._outcome is None:
+                    self._announcer.step_begins()
                     self._watch(heart)
                     self._fill()
                     self._commit()
                     if self._outcome is None:
                         self._turn()
+                    self._announcer.step_ends()
                 return self._end(self._outcome)
             except (Fenced, StoreError):
                 raise
@@ -142,6 +157,7 @@ class Controller:
             self.parts.rules.resume(self._used)
         replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
         self._saver.restore(self.store.checkpoints(experiment.id))
+        self._announcer.start()
         for run in self._ledger.unfinished:
             self._proposer.prepare(run)
         if experiment.status is ExperimentStatus.CANCELING:
@@ -166,6 +182,8 @@ class Controller:
         self._commit()
         self.store.set_status(self.lease, outcome.status, outcome.reason)
         self._outcome = outcome
+        self._announcer.end()
+        self._commit()
 
     def _give_up(self, error: Exception) -> None:
         self._end_trials(Reason.FAILURE)

@@ -5,6 +5,7 @@ Invariant: memory and store agree after every `commit`; each change of a trial g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ class Ledger:
     def __init__(self, store: Store, lease: Lease) -> None:
         self._store, self._lease = store, lease
         self._tick = Tick()
+        self.listener: Callable[[Tick], None] | None = None  # is told what was committed
         self.trials: dict[int, Run] = {}
         self.history: list[Observation] = []
         self.of: dict[Status, dict[int, Run]] = {status: {} for status in Status}
@@ -185,6 +187,8 @@ class Ledger:
         tick, self._tick = self._tick, Tick()
         if tick:
             self._store.commit(self._lease, tick)
+            if self.listener is not None:
+                self.listener(tick)
         return tick.forgotten
 
 

@@ -55,7 +55,7 @@ class _Replay:
         self._next_idle = 0
 
     def run(self) -> None:
-        for result in _results(self._store, self._ledger.experiment_id):
+        for result in recorded(self._store, self._ledger.experiment_id):
             assert result.created_at is not None
             self._until(result.created_at)
             while result.trial >= self._added:
@@ -163,7 +163,8 @@ def _events(store: Store, id: str) -> Iterator[Event]:
         after = page[-1].id
 
 
-def _results(store: Store, id: str) -> Iterator[ResultRecord]:
+def recorded(store: Store, id: str) -> Iterator[ResultRecord]:
+    """All results of an experiment, in order of arrival."""
     after = 0
     while page := store.results(id, after=after, limit=PAGE):
         yield from page
@@ -179,7 +180,7 @@ def time_used(store: Store, id: str) -> float:
         writes.append(event.created_at)
         if event.kind == STARTED:
             starts.append(event.created_at)
-    writes += [result.created_at for result in _results(store, id) if result.created_at]
+    writes += [result.created_at for result in recorded(store, id) if result.created_at]
     writes.sort()
     used, position = 0.0, 0
     for start, end in zip(starts, [*starts[1:], None], strict=True):
