@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from tunerl.callbacks.base import TrialView
 from tunerl.callbacks.logger import LoggerCallback
@@ -113,7 +113,7 @@ class WandbLoggerCallback(LoggerCallback):
             import wandb
         except ImportError as error:
             raise InvalidInput("WandbLoggerCallback needs wandb: tunerl[wandb]") from error
-        self._wandb, self._mode = wandb, mode
+        self._wandb, self._mode = cast(Any, wandb), mode
         self._project, self._group = project, group
         self._excludes, self._config, self._kwargs = set(excludes or ()), dict(config or {}), kwargs
         self._directory: str | None = None
