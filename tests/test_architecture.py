@@ -67,7 +67,7 @@ RULES = (
         HOUSES,
         ("ray",),
         "Ray only in the Ray runtime, and where environment runners are actors",
-        except_in=("tunerl/runtime/ray.py", "algorithms/sampling/remote.py"),
+        except_in=("tunerl/runtime/ray", "algorithms/sampling/remote.py"),
     ),
     Rule(HOUSES, ("sqlalchemy", "alembic"), "SQL only in the store", except_in=("tunerl/store/",)),
     Rule(

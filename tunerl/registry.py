@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from tunerl.author.face import Bound, Trainable, bound
+from tunerl.author.face import Bound, Trainable, bound, is_foreign
+from tunerl.author.foreign import adapted, saves
 from tunerl.author.functions import FunctionTrainable
 from tunerl.author.solo import Solo
 from tunerl.errors import InvalidInput, NotFound, TrainableError, nearest
@@ -60,13 +62,16 @@ class AuthorSpec(TrainableSpec):
     def stateful(self) -> bool:  # type: ignore[override]
         """Whether the class can save itself; a function is saved when it reports a checkpoint."""
         target: Any = self._bound.target
+        if is_foreign(target):
+            return saves(target)
         is_class = inspect.isclass(target) and issubclass(target, Trainable)
         return is_class and target.save_checkpoint is not Trainable.save_checkpoint
 
     def resources(self, config: Config) -> dict[str, float]:
         asked, target = self._bound.resources, self._bound.target
-        if asked is None and isinstance(target, type) and issubclass(target, Trainable):
-            asked = target.default_resource_request(config)
+        if asked is None and isinstance(target, type):
+            ask = getattr(target, "default_resource_request", None)
+            asked = ask(config) if ask is not None else None
         return _resources(asked(config) if callable(asked) else asked)
 
     def open(self, config: Config) -> Pack:
@@ -96,6 +101,8 @@ def _class_of(given: Bound) -> type[Trainable]:
     """The class to build: with parameters for its `setup`, or around a function."""
     target, parameters = given.target, given.parameters
     name = given.__name__
+    if isinstance(target, type) and is_foreign(target):
+        return adapted(target, parameters)
     if not (isinstance(target, type) and issubclass(target, Trainable)):
         function = functools.partial(target, **parameters)
         return type(name, (FunctionTrainable,), {"function": staticmethod(function)})
@@ -109,17 +116,30 @@ def _class_of(given: Bound) -> type[Trainable]:
 
 
 def _resources(asked: Any) -> dict[str, float]:
-    """Resources in Ray's words; ``cpu``, ``gpu`` and Ray's PlacementGroupFactory are understood."""
+    """Resources in Ray's words; ``cpu``, ``gpu`` and a PlacementGroupFactory of one bundle are
+    understood. Raises `InvalidInput` for what no worker can be given."""
     if asked is None:
         return {"CPU": 1.0}
-    asked = getattr(asked, "required_resources", asked)
+    bundles = getattr(asked, "bundles", None)
+    if bundles is not None:
+        if len(bundles) != 1:
+            raise InvalidInput(
+                f"{len(bundles)} bundles of resources given; a worker of TuneRL is one process, "
+                "and nothing is set aside for actors that it would start: ask for one bundle "
+                "(for RLlib: num_env_runners=0, num_learners=0)"
+            )
+        asked = bundles[0]
     if not isinstance(asked, Mapping):
         raise InvalidInput(f'resources are a dict such as {{"CPU": 1}}, not {asked!r}')
     words = {"cpu": "CPU", "gpu": "GPU"}
     found = {}
     for name, amount in asked.items():
-        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount >= 0:
             raise InvalidInput(f"resource {name!r} is {amount!r}; give a number, 0 or more")
+        if 0 < amount < 0.0001 or amount == math.inf:
+            raise InvalidInput(f"resource {name!r} is {amount!r}; at least 0.0001, and finite")
+        if str(name).upper() == "GPU" and amount > 1 and amount != int(amount):
+            raise InvalidInput(f"{amount!r} GPUs given; above 1 it must be a whole number")
         found[words.get(str(name), str(name))] = float(amount)
     return found
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class Tuner:
     """Runs one experiment in this process.
 
-    `trainable`: a registered name such as "PPO", a class, a function, or a `TrainableSpec`.
+    `trainable`: a registered name such as "PPO", a class, a function, a `TrainableSpec`, a class
+    or function written for Ray Tune, or ``rllib/<name>`` for an algorithm of RLlib's.
     `param_space`: a dict of constants and domains (TuneRL's or Ray Tune's), or an object with
     ``to_dict()`` such as an `AlgorithmConfig`. The experiment is in the store, so the dashboard
     shows it. Raises `InvalidSpec` with all problems.
@@ -53,7 +54,7 @@ class Tuner:
         tune_config: TuneConfig | None = None,
         run_config: RunConfig | None = None,
     ) -> None:
-        self._trainable: TrainableSpec = registry.trainable(trainable)
+        self._trainable: TrainableSpec = _trainable(trainable)
         self._run_config = run_config or RunConfig()
         tune_config = tune_config or TuneConfig()
         self._callbacks = check_callbacks(self._run_config.callbacks)
@@ -149,7 +150,7 @@ class Tuner:
         self._run_config = run_config or RunConfig()
         self._callbacks, self._naming = check_callbacks(self._run_config.callbacks), Naming()
         found = open_store(self._run_config.store).get_experiment(_id_of(path))
-        self._trainable = registry.trainable(trainable)
+        self._trainable = _trainable(trainable)
         self._spec = specs.from_json(found.spec)
         self._id = found.id
         if self._trainable.name != self._spec.trainable:
@@ -191,6 +192,15 @@ def open_store(given: str | Store | None) -> Store:
         _stores[url] = Store(url)
         atexit.register(_stores[url].close)
     return _stores[url]
+
+
+def _trainable(given: Any) -> TrainableSpec:
+    """The spec of what a program names: ``rllib/<name>`` too, which REST does not know."""
+    if isinstance(given, str) and given.startswith("rllib/"):
+        from tunerl.runtime.ray_tune import rllib_class
+
+        return registry.AuthorSpec(rllib_class(given), given)
+    return registry.trainable(given)
 
 
 def _id_of(path: str | os.PathLike[str]) -> str:

@@ -226,11 +226,21 @@ class Bound:
         return getattr(self.target, "__name__", type(self.target).__name__)
 
 
+VERBS = ("setup", "step", "train", "stop", "save_checkpoint", "load_checkpoint", "reset_config")
+
+
+def is_foreign(target: Any) -> bool:
+    """Whether `target` is a class with Ray Tune's verbs that is not derived from ours."""
+    if not inspect.isclass(target) or issubclass(target, Trainable):
+        return False
+    return all(callable(getattr(target, verb, None)) for verb in VERBS)
+
+
 def bound(target: Any) -> Bound:
     """`target` as a `Bound`. Raises `InvalidInput` for what is no trainable."""
     if isinstance(target, Bound):
         return target
-    if inspect.isclass(target) and not issubclass(target, Trainable):
+    if inspect.isclass(target) and not issubclass(target, Trainable) and not is_foreign(target):
         raise InvalidInput(
             f"{target.__name__} is no trainable: derive it from tunerl.Trainable, "
             "or give a function of one argument, the configuration"

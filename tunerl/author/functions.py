@@ -5,10 +5,13 @@ Invariant: the function runs only while a step waits for it, so nothing trains a
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import logging
 import numbers
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +33,19 @@ PATIENCE_S = 2.0  # how long a function may take to clean up when its replica le
 
 class Ended(SystemExit):
     """Raised inside a function, at its next report, when its replica has left."""
+
+
+def _uses_ray(function: Callable[..., Any]) -> bool:
+    """Whether a function may call ``ray.tune.report``: Ray Tune is loaded, or the function names
+    Ray."""
+    if isinstance(function, functools.partial):
+        return _uses_ray(function.func)
+    code = getattr(function, "__code__", None)
+    return "ray.tune" in sys.modules or (code is not None and "ray" in " ".join(code.co_names))
+
+
+def _ray_tune() -> Any:
+    return importlib.import_module("tunerl.runtime.ray_tune")
 
 
 @dataclass
@@ -56,6 +72,7 @@ class Runner:
         self._items: queue.SimpleQueue[_Reported | _Returned | _Raised] = queue.SimpleQueue()
         self._go = threading.Semaphore(0)
         self._ending = False
+        self._bridged = False  # to Ray Tune's own report
         self._thread = threading.Thread(target=self._run, name="tunerl-function", daemon=True)
         session.reporter = self._report
 
@@ -63,6 +80,7 @@ class Runner:
         """Let the function run until it reports, returns or raises."""
         if self._thread.ident is None:
             running(self._session, True)
+            self._bridged = _uses_ray(self._function) and _ray_tune().enter()
             self._thread.start()
         else:
             self._go.release()
@@ -72,6 +90,9 @@ class Runner:
         """End the function where it stands: at its report."""
         self._ending = True
         running(self._session, False)
+        if self._bridged:
+            self._bridged = False
+            _ray_tune().leave()
         if self._thread.ident is None:
             return
         self._go.release()
