@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,28 @@ class Client:
     def resume(self, id: str) -> Json:
         """Ask that a paused one goes on. Raises `NotFound`, `Conflict`."""
         return self._json("POST", f"{_experiment(id)}:resume")
+
+    def confirm(self, id: str, top_k: int = 3, seeds: int | Sequence[int] = 10) -> Json:
+        """Run the leaders again on seeds that were never tuned on; the new experiment."""
+        body = {"top_k": top_k, "seeds": seeds if isinstance(seeds, int) else [*seeds]}
+        return self._json("POST", f"{_experiment(id)}:confirm", json=body)
+
+    def baseline(self, id: str) -> Json:
+        """Random search over the same space on the same budget; the new experiment."""
+        return self._json("POST", f"{_experiment(id)}:baseline")
+
+    def ranking(self, id: str) -> Items:
+        """Of a confirmation: its configurations, the best first."""
+        return self._list(f"{_experiment(id)}/ranking")
+
+    def importance(self, id: str, evaluator: str = "ped-anova") -> Items:
+        """``{parameter, importance, low, high}``, the greatest first."""
+        return self._list(f"{_experiment(id)}/importance?evaluator={evaluator}")
+
+    def pareto(self, id: str) -> Json:
+        """``{objectives, points: [{trial, config, values}]}``."""
+        found: Json = self._json("GET", f"{_experiment(id)}/pareto")
+        return found
 
     def trials(
         self,

@@ -203,3 +203,41 @@ class Trainable(BaseModel):
     name: str
     objective: tuple[str, str] | None
     schema_: Json = Field(alias="schema")
+
+
+class Leader(BaseModel):
+    """A configuration of a confirmation. See `tunerl.results.confirmation.Leader`."""
+
+    rank: int
+    trial: int
+    config: Json
+    tuned: float | None
+    values: list[float | None]
+    iqm: float | None
+    low: float | None
+    high: float | None
+    improvement: float | None
+    improvement_low: float | None
+    improvement_high: float | None
+
+
+class Importance(BaseModel):
+    """A hyperparameter's share of 1."""
+
+    parameter: str
+    importance: float
+    low: float | None
+    high: float | None
+
+
+class ParetoPoint(BaseModel):
+    trial: int
+    config: Json
+    values: dict[str, float]
+
+
+class ParetoFront(BaseModel):
+    """`objectives`: name to mode."""
+
+    objectives: dict[str, str]
+    points: list[ParetoPoint]

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunerl import spec, statistics
+from tunerl import statistics
 from tunerl.errors import InvalidSpec
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
@@ -95,11 +95,18 @@ def test_infinities_do_not_warn():
     assert (summary["low"], summary["high"], summary["max"]) == (1, math.inf, math.inf)
 
 
-def test_the_aggregates_are_those_of_the_spec():
-    assert set(statistics.AGGREGATES) == set(spec.AGGREGATES)
+def test_aggregates_by_name():
     values = [4.0, 1.0, 3.0, 2.0, 10.0]
-    found = [statistics.aggregate(values, how) for how in spec.AGGREGATES]
-    assert found == [4.0, 3.0, 3.0, 1.0, 10.0, 2.0]
+    names = ["mean", "median", "iqm", "min", "max", "lower_quartile", "quantile:0.1"]
+    assert {*names[:-1]} == set(statistics.AGGREGATES)
+    found = [statistics.aggregate(values, how) for how in names]
+    assert found == [4.0, 3.0, 3.0, 1.0, 10.0, 2.0, pytest.approx(1.4)]
+
+
+@pytest.mark.parametrize("how", ["quantile:1.5", "quantile:x", "quantile:"])
+def test_a_quantile_that_cannot_be_is_refused(how):
+    with pytest.raises(InvalidSpec, match=r"a quantile is written 'quantile:0.25'"):
+        statistics.aggregate([1.0], how)
 
 
 def test_an_unknown_aggregate_names_the_nearest():

@@ -40,7 +40,14 @@ if TYPE_CHECKING:
         OptunaPruner,
         SeedHalvingScheduler,
     )
-    from tunerl.searchers import DEHB, BasicVariantGenerator, ConcurrencyLimiter, TuneBOHB
+    from tunerl.searchers import (
+        DEHB,
+        BasicVariantGenerator,
+        ConcurrencyLimiter,
+        QuasiRandomSearch,
+        Repeater,
+        TuneBOHB,
+    )
     from tunerl.searchers.optuna import OptunaSearch
     from tunerl.space import (
         choice,
@@ -109,6 +116,8 @@ _HOMES = {
         "BasicVariantGenerator",
         "ConcurrencyLimiter",
         "OptunaSearch",
+        "QuasiRandomSearch",
+        "Repeater",
         "TuneBOHB",
     ),
     "tunerl.space": (
@@ -170,6 +179,8 @@ __all__ = [
     "NoopStopper",
     "OptunaPruner",
     "OptunaSearch",
+    "QuasiRandomSearch",
+    "Repeater",
     "Result",
     "ResultGrid",
     "RunConfig",

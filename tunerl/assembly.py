@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from tunerl import schedulers, searchers, stoppers
 from tunerl import spec as specs
+from tunerl.checking import split_objectives
 from tunerl.control.stopping import Rule
 from tunerl.errors import InvalidInput, InvalidSpace, InvalidSpec, Problem
 from tunerl.metrics import flatten
+from tunerl.searchers.foreign import own_or_foreign
 from tunerl.space import Space, python_parts, to_json
 from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec
 from tunerl.stoppers import Stopper
@@ -42,6 +44,11 @@ def assemble(
         "scheduler": own_scheduler,
         "stop": own_stop,
     }
+    problems: list[Problem] = []
+    objectives = split_objectives({"metric": tune.metric, "mode": tune.mode}, problems)
+    if problems:
+        raise InvalidSpec(problems)
+    warm = [tune.warm_start] if isinstance(tune.warm_start, str) else tune.warm_start or ()
     saving, failing = run.checkpoint_config, run.failure_config
     if failing.fail_fast not in (True, False, "raise"):
         given = failing.fail_fast
@@ -50,12 +57,12 @@ def assemble(
         trainable=trainable.name,
         param_space=to_json(tree),
         name=run.name or f"{trainable.name}-{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}",
-        metric=tune.metric,
-        mode=tune.mode,
+        **objectives,
         num_samples=tune.num_samples,
         num_seeds=tune.num_seeds,
         aggregate=tune.aggregate,
         seed=tune.seed,
+        warm_start=tuple(warm),
         searcher=searcher,
         scheduler=scheduler,
         stop=limits,
@@ -98,7 +105,7 @@ def custom_parts(
         raise InvalidSpec(missing)
     return Custom(
         _space(tree_of(param_space)) if "param_space" in spec.python else None,
-        search_alg if "searcher" in spec.python else None,
+        own_or_foreign(search_alg) if "searcher" in spec.python else None,
         scheduler if "scheduler" in spec.python else None,
         own_stop if "stop" in spec.python else None,
     )
@@ -140,6 +147,8 @@ def _part(name: str, given: Any, base: type[Any], default: str) -> tuple[dict[st
         return module.create({"type": given}).to_json(), None
     if isinstance(given, Mapping):
         return module.create(given).to_json(), None
+    if name == "searcher":
+        given = own_or_foreign(given)
     if not isinstance(given, base):
         origin = type(given).__module__.split(".")[0]
         whose = "Ray Tune's" if origin == "ray" else f"a {type(given).__name__}"

@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tunerl import registry, schedulers, searchers, stoppers
+from tunerl import registry, schedulers, searchers, statistics, stoppers
 from tunerl.control.objects import Objects
 from tunerl.control.stopping import StopRules
 from tunerl.errors import (
@@ -28,7 +28,7 @@ from tunerl.metrics import nearest_metric
 from tunerl.probing import probe
 from tunerl.space import Space
 from tunerl.space import from_json as space_from_json
-from tunerl.spec import AGGREGATES, CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
+from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
 from tunerl.trainable import TrainableSpec
 
 _NESTED = {"checkpoint": CheckpointSpec, "failure": FailureSpec}
@@ -45,11 +45,26 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 def read(obj: Mapping[str, Any]) -> ExperimentSpec:
     """See `tunerl.spec.from_json`."""
     problems: list[Problem] = []
-    spec = _read(ExperimentSpec, obj, "", problems)
+    spec = _read(ExperimentSpec, split_objectives(obj, problems), "", problems)
     if problems:
         raise InvalidSpec(problems)
     assert isinstance(spec, ExperimentSpec)
     return spec
+
+
+def split_objectives(obj: Mapping[str, Any], problems: list[Problem]) -> Mapping[str, Any]:
+    """The same with the first of several objectives as metric and mode, the others beside it."""
+    metric, mode = obj.get("metric"), obj.get("mode")
+    if not isinstance(metric, list | tuple) and not isinstance(mode, list | tuple):
+        return obj
+    metrics = list(metric) if isinstance(metric, list | tuple) else [metric]
+    modes = list(mode) if isinstance(mode, list | tuple) else [mode]
+    if len(metrics) != len(modes) or len(set(map(str, metrics))) != len(metrics) or not metrics:
+        message = f"metric={metric!r}, mode={mode!r} given; name each metric once, each with a mode"
+        problems.append(Problem("metric", message))
+        return {**obj, "metric": None, "mode": None}
+    rest = dict(zip(map(str, metrics[1:]), modes[1:], strict=True))
+    return {**obj, "metric": metrics[0], "mode": modes[0], "more_objectives": rest}
 
 
 def _read(cls: type[Any], obj: Mapping[str, Any], prefix: str, problems: list[Problem]) -> Any:
@@ -89,6 +104,11 @@ def checked(
     custom, problems = custom or Custom(), list(_values(spec))
     spec = replace(spec, max_concurrent_trials=spec.max_concurrent_trials or None)
     trainable = trainable or _collect(lambda: _trainable(spec.trainable), problems)
+    if spec.metric is None and spec.mode is None:
+        described = custom.searcher.to_json() if custom.searcher else spec.searcher
+        if described.get("metric") and described.get("mode"):
+            own = {name: described[name] for name in ("metric", "mode")}
+            spec = replace(spec, **split_objectives(own, problems))
     if trainable is not None and spec.metric is None and spec.mode is None:
         metric, mode = trainable.objective_of(spec.param_space) or (None, None)
         spec = replace(spec, metric=metric, mode=mode)
@@ -153,7 +173,11 @@ def _below(root: str, problems: Iterable[Problem]) -> Iterator[Problem]:
 
 def _searcher(spec: ExperimentSpec, custom: Custom, space: Space) -> searchers.Searcher:
     searcher = custom.searcher or searchers.create(spec.searcher)
+    if spec.more_objectives:
+        searcher.pursue(spec.objectives)
     searcher.setup(space, spec.metric, spec.mode, spec.num_samples, spec.seed)
+    if spec.warm_start:
+        searcher.learn([])
     return searcher
 
 
@@ -193,7 +217,8 @@ def _configurations(
         names = trainable.metrics(trainable.resolve(config))
     except InvalidConfig:
         return
-    needed = [("metric", spec.metric), *((f"stop.{name}", name) for name in spec.stop)]
+    needed = [("metric", name) for name in spec.objectives]
+    needed += [(f"stop.{name}", name) for name in spec.stop]
     for path, name in needed if names is not None else ():
         if not any(fnmatchcase(name, known) for known in names or ()):
             hint = nearest_metric(name, [known for known in names or () if "*" not in known])
@@ -206,9 +231,18 @@ def _values(spec: ExperimentSpec) -> Iterator[Problem]:
         yield Problem("num_samples", f"{spec.num_samples} given; at least 1, or -1 for no end")
     if spec.num_seeds < 1:
         yield Problem("num_seeds", f"{spec.num_seeds} given; it must be at least 1")
-    if spec.aggregate not in AGGREGATES:
-        hint = nearest(spec.aggregate, AGGREGATES)
-        yield Problem("aggregate", f"no aggregate is called {spec.aggregate!r}; {hint}")
+    try:
+        statistics.statistic(spec.aggregate)
+    except InvalidSpec as error:
+        yield from error.problems
+    if not all(isinstance(seed, int) and seed >= 0 for seed in spec.seeds):
+        yield Problem("seeds", f"{list(spec.seeds)} given; they must be whole numbers from 0 on")
+    if spec.seeds and spec.num_seeds > 0 and len(spec.seeds) % spec.num_seeds:
+        what = f"{len(spec.seeds)} seeds given for num_seeds={spec.num_seeds}"
+        yield Problem("seeds", f"{what}; give a multiple of it, or none")
+    for name, mode in spec.more_objectives.items():
+        if mode not in ("min", "max"):
+            yield Problem("mode", f"{mode!r} given for {name!r}; allowed: 'min', 'max'")
     if spec.mode not in (None, "min", "max"):
         yield Problem("mode", f"{spec.mode!r} given; allowed: 'min', 'max'")
     if spec.metric is not None and spec.mode is None:

@@ -26,19 +26,21 @@ StopRule = Mapping[str, Any] | Callable[[str, dict[str, Any]], bool]
 class TuneConfig:
     """How to search.
 
-    `metric`, `mode`: what to make "max" or "min"; without them the trainable's own objective, if it
-    has one. `search_alg`, `scheduler`: an object, its name, or its JSON. `num_samples`: how many
+    `metric`, `mode`: what to make "max" or "min", or a list of each for several objectives at once
+    (schedulers see the first); without them the searcher's own, or the trainable's objective.
+    `search_alg`, `scheduler`: an object, its name, or its JSON. `num_samples`: how many
     configurations, times the grid; -1: no end. `num_seeds`: replicas of each trial, each under a
     seed of its own; `aggregate`: how their objectives become one ("mean", "median", "iqm", "min",
-    "max", "lower_quartile"). `seed`: of search, schedule and replicas. `time_budget_s`: seconds
-    (or a timedelta) over all restarts. `reuse_actors`: workers are always kept warm, so both
-    values mean the same. `trial_name_creator`, `trial_dirname_creator`: what a trial is called by
-    callbacks, loggers and on the terminal, and the directory of its log files; functions of a
-    `TrialView`.
+    "max", "lower_quartile", "quantile:0.1"). `seed`: of search, schedule and replicas.
+    `time_budget_s`: seconds (or a timedelta) over all restarts. `reuse_actors`: workers are always
+    kept warm, so both values mean the same. `warm_start`: earlier experiments (name or id) of the
+    same objective, whose trials the searcher knows from the beginning. `trial_name_creator`,
+    `trial_dirname_creator`: what a trial is called by callbacks, loggers and on the terminal, and
+    the directory of its log files; functions of a `TrialView`.
     """
 
-    metric: str | None = None
-    mode: str | None = None
+    metric: str | Sequence[str] | None = None
+    mode: str | Sequence[str] | None = None
     search_alg: Searcher | str | Mapping[str, Any] | None = None
     scheduler: Scheduler | str | Mapping[str, Any] | None = None
     num_samples: int = 1
@@ -50,6 +52,7 @@ class TuneConfig:
     num_seeds: int = 1
     aggregate: str = "mean"
     seed: int = 0
+    warm_start: str | Sequence[str] | None = None
 
 
 @dataclass

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tunerl.space import Space
     from tunerl.trainable import TrainableSpec
 
-AGGREGATES = ("mean", "median", "iqm", "min", "max", "lower_quartile")
-
 
 @dataclass(frozen=True)
 class CheckpointSpec:
@@ -42,17 +40,27 @@ class FailureSpec:
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """One sweep. `param_space`, `searcher`, `scheduler` are JSON (`space.to_json`, `to_json()`)."""
+    """One sweep. `param_space`, `searcher`, `scheduler` are JSON (`space.to_json`, `to_json()`).
+
+    `metric`, `mode`: the first objective; schedulers see it, tables are sorted by it.
+    `more_objectives`: further ones, name to mode. `seeds`: dealt to trials in turn, `num_seeds`
+    to each, from the first again after the last; empty: each trial has its own. `warm_start`:
+    experiments (id or name) whose trials the searcher learns from. `origin`: the experiment this
+    one was made from: {"kind", "experiment", ...}.
+    """
 
     trainable: str
     param_space: dict[str, Any]
     name: str = ""
     metric: str | None = None
     mode: str | None = None
+    more_objectives: dict[str, str] = field(default_factory=dict)
     num_samples: int = 1
     num_seeds: int = 1
     aggregate: str = "mean"
     seed: int = 0
+    seeds: tuple[int, ...] = ()
+    warm_start: tuple[str, ...] = ()
     searcher: dict[str, Any] = field(default_factory=lambda: {"type": "random"})
     scheduler: dict[str, Any] = field(default_factory=lambda: {"type": "fifo"})
     stop: dict[str, float] = field(default_factory=dict)
@@ -63,6 +71,14 @@ class ExperimentSpec:
     failure: FailureSpec = FailureSpec()
     storage: str = ""  # root of the checkpoints; empty: the default of the process that runs it
     python: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """All objectives, name to mode, in order; empty where there is none."""
+        if self.metric is None or self.mode is None:
+            return {}
+        return {self.metric: self.mode, **self.more_objectives}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

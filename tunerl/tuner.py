@@ -9,10 +9,11 @@ import atexit
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunerl import registry, resuming
+from tunerl import judging, registry, resuming
 from tunerl import spec as specs
 from tunerl.assembly import assemble, custom_parts
 from tunerl.configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
@@ -23,6 +24,7 @@ from tunerl.control.interrupts import interruptible
 from tunerl.control.names import Naming
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
 from tunerl.progress import progress_for
+from tunerl.results.confirmation import Confirmation
 from tunerl.results.grid import ResultGrid
 from tunerl.runtime import create as create_runtime
 from tunerl.schedulers.base import Scheduler
@@ -33,6 +35,7 @@ from tunerl.trial import ExperimentStatus
 from tunerl.warming import warm
 
 if TYPE_CHECKING:
+    from tunerl.space import Space
     from tunerl.store import Store
 
 
@@ -119,6 +122,41 @@ class Tuner:
         if self._id is None:
             raise NotFound("there are no results yet; call fit() first, or use Tuner.restore")
         return ResultGrid(open_store(self._run_config.store), self._id)
+
+    def confirm(
+        self, top_k: int = 3, seeds: int | Sequence[int] = 10, scope: str = "last"
+    ) -> Confirmation:
+        """Run the leaders again on seeds that were never tuned on, and rank them by those alone.
+
+        An experiment of its own, linked to this one. See `tunerl.judging.confirmation` for the
+        arguments. Raises `NotFound` before `fit`, `InvalidSpec` for seeds that were tuned on.
+        """
+        found = self.get_results()
+        experiment = found.store.get_experiment(found.experiment_id)
+        spec = judging.confirmation(found.store, experiment, top_k, seeds, scope)
+        return Confirmation(found.store, self._made(spec, self._custom.space).experiment_id)
+
+    def baseline(self) -> ResultGrid:
+        """Random search over the same space on the budget that this experiment has spent.
+
+        An experiment of its own, linked to this one. See `tunerl.judging.baseline`. Raises
+        `NotFound` before `fit`.
+        """
+        found = self.get_results()
+        experiment = found.store.get_experiment(found.experiment_id)
+        space = self._custom.space
+        spec = judging.baseline(found.store, experiment)
+        return self._made(spec, None if space is None else judging.space_without_grids(space))
+
+    def _made(self, spec: ExperimentSpec, space: Space | None) -> ResultGrid:
+        """Run an experiment that was made from this one; without its callbacks."""
+        made = type(self).__new__(type(self))
+        made._run_config, made._trainable = self._run_config, self._trainable
+        made._callbacks, made._naming = check_callbacks(None), self._naming
+        made._custom = Custom(space=space, stop=self._custom.stop)
+        made._spec = specs.check(spec, self._trainable, made._custom)
+        made._id = made._resume = None
+        return made.fit()
 
     @classmethod
     def restore(

@@ -184,6 +184,41 @@ def best(
         print(f"checkpoint: {download}")
 
 
+def confirm(
+    id: Id,
+    top: Annotated[int, typer.Option(min=1, help="How many configurations.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="On how many fresh seeds.")] = 10,
+    url: Url = None,
+) -> None:
+    """Run the best again on seeds they were not tuned on; prints the new experiment's id."""
+    with connect(url) as client:
+        print(client.confirm(id, top, seeds)["id"])
+
+
+def baseline(id: Id, url: Url = None) -> None:
+    """Random search on the same budget; prints the new experiment's id."""
+    with connect(url) as client:
+        print(client.baseline(id)["id"])
+
+
+def ranking(id: Id, as_json: AsJson = False, url: Url = None) -> None:
+    """Show what a confirmation found, the best first."""
+    from service import show
+
+    with connect(url) as client:
+        leaders = client.ranking(id)
+    if as_json:
+        print_json(leaders)
+        return
+    for leader in leaders:
+        low, high = show.quantity(leader["low"]), show.quantity(leader["high"])
+        print(
+            f"{leader['rank']}. trial {leader['trial']}: {show.quantity(leader['iqm'])} "
+            f"[{low}, {high}] on {len(leader['values'])} fresh seeds, "
+            f"tuned {show.quantity(leader['tuned'])}"
+        )
+
+
 def cancel(id: Id, url: Url = None) -> None:
     """Cancel an experiment."""
     _ask("cancel", id, url)
@@ -212,6 +247,9 @@ COMMANDS = (
     watch_command,
     results,
     best,
+    confirm,
+    baseline,
+    ranking,
     cancel,
     pause,
     resume,

@@ -20,6 +20,7 @@ from service.deps import (
     TheStore,
 )
 from service.progress import totals
+from tunerl.control.earlier import check_warm_start
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
@@ -30,6 +31,7 @@ def create_experiment(
 ) -> schemas.ExperimentWithSpec:
     """Submit an experiment. With an `Idempotency-Key` the same request again answers the same."""
     spec = admit(body)
+    check_warm_start(store, spec)
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     record = store.create_experiment(
         spec.to_json(), spec.name, claimable=True, idempotency_key=key, request_hash=digest

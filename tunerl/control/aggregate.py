@@ -1,20 +1,20 @@
 """From the metrics of a trial's replicas to the trial's result. Pure.
 
-Invariant: a number is the mean over replicas, the objective is the aggregate the experiment names,
+Invariant: a number is the mean over replicas, an objective is the aggregate the experiment names,
 and what is true only of some replicas (``done``) is not true of the trial.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunerl import statistics
 from tunerl.trial import Metrics
 
 
-def combine(replicas: Sequence[Mapping[str, Any]], metric: str | None, how: str) -> Metrics:
+def combine(replicas: Sequence[Mapping[str, Any]], objectives: Iterable[str], how: str) -> Metrics:
     """One trial's metrics from those of its replicas (flat, at least one).
 
     Names that only some replicas report are kept out, as their mean would be of other replicas
@@ -25,7 +25,7 @@ def combine(replicas: Sequence[Mapping[str, Any]], metric: str | None, how: str)
     first = replicas[0]
     common = [name for name in first if all(name in other for other in replicas[1:])]
     combined = {name: _combine([metrics[name] for metrics in replicas]) for name in common}
-    if metric is not None and metric in combined:
+    for metric in combined.keys() & set(objectives):
         combined[metric] = statistics.aggregate([objective(m, metric) for m in replicas], how)
     return combined
 

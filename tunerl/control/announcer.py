@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunerl.callbacks.base import Trials, TrialView
+from tunerl.control.earlier import recorded
 from tunerl.control.ledger import Ledger
 from tunerl.control.names import Names, Naming
-from tunerl.control.replay import recorded
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.store.records import Change, CheckpointRecord, Tick
 from tunerl.trial import Status

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control.announcer import Announcer
+from tunerl.control.earlier import learn
 from tunerl.control.fleet import Fleet
 from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
@@ -155,6 +156,7 @@ class Controller:
         if self.spec.time_budget_s is not None or self.parts.rules.timed:
             self._used = time_used(self.store, experiment.id)
             self.parts.rules.resume(self._used)
+        learn(self.store, self._ledger, self.spec, self.parts.searcher, self.parts.objects)
         replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
         self._saver.restore(self.store.checkpoints(experiment.id))
         self._announcer.start()

@@ -146,6 +146,13 @@ class Ledger:
         if (seen.status, seen.reason) != (status, reason):
             seen.status, seen.reason = status, reason
             seen.version += 1
+        if status.finished:
+            self.close(run.number)
+
+    def close(self, number: int) -> None:
+        """Note when a trial came to its end, counted in trials."""
+        if self.history[number].closed is None:
+            self.history[number].closed = len(self.history)
 
     def record(self, run: Run, result: ResultRecord, mode: str | None) -> None:
         """A new result, to be written with this turn's tick."""
@@ -161,9 +168,11 @@ class Ledger:
         run.iteration, run.last = result.iteration, result.metrics
         self.results += 1
         seen, value = self.history[run.number], result.objective
+        seen.last = result.metrics
         if value is None:
             return
         seen.values.append((result.iteration, value))
+        seen.arrivals.append(len(self.history))
         seen.version += 1
         best = self.best[0] if self.best else None
         if value == value and (best is None or (value > best if mode == "max" else value < best)):

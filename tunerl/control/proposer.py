@@ -12,7 +12,6 @@ from tunerl.control.recorder import Recorder
 from tunerl.errors import InvalidConfig, InvalidSpec, Problem
 from tunerl.kinds import Kinds
 from tunerl.searchers.base import Wait
-from tunerl.searchers.random import BasicVariantGenerator
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config, Status
@@ -56,7 +55,8 @@ class Proposer:
     def _has_room(self) -> bool:
         """Whether another trial should be made now.
 
-        Random search is asked ahead, for as many as could run besides, so that like meets like.
+        A searcher that looks at no results is asked ahead, for as many as could run besides, so
+        that like meets like.
         """
         if self.exhausted:
             return False
@@ -72,8 +72,7 @@ class Proposer:
         if latest is None:  # what was refused, or finished before a restart, tells nothing
             return True
         room = max(1, self._fleet.slots(latest) * latest.capacity // self._spec.num_seeds)
-        ahead = isinstance(self._parts.searcher, BasicVariantGenerator)
-        return len(pending) < room if ahead else unfinished < room
+        return len(pending) < room if self._parts.searcher.blind else unfinished < room
 
     def _suggest(self) -> bool:
         """Make the next trial; False when there is none (for now)."""
@@ -84,11 +83,17 @@ class Proposer:
             return False
         frozen = self._parts.objects.freeze(suggestion)
         config = self._parts.objects.thaw(frozen)
-        seeds = replica_seeds(self._spec.seed, number, self._spec.num_seeds)
+        seeds = self._seeds(number)
         run = self._ledger.add(config, seeds, frozen)
         self._recorder.apply(self._recorder.referee.added(number, config))
         self.prepare(run)
         return True
+
+    def _seeds(self, number: int) -> tuple[int, ...]:
+        given, count = self._spec.seeds, self._spec.num_seeds
+        if not given:
+            return replica_seeds(self._spec.seed, number, count)
+        return tuple(given[(number * count + index) % len(given)] for index in range(count))
 
     def prepare(self, run: Run) -> None:
         """Find out what a trial needs; one whose configuration is refused ends at once."""

@@ -102,7 +102,7 @@ class Recorder:
         iteration = max(_iteration(metrics) for metrics in going or replicas)
         run.reported.clear()
         run.position = iteration
-        metrics = combine(replicas, self._spec.metric, self._spec.aggregate)
+        metrics = combine(replicas, self._spec.objectives, self._spec.aggregate)
         metrics["training_iteration"] = iteration
         asked = any(replica.get("should_checkpoint") for replica in replicas)
         if iteration > run.iteration:
@@ -127,7 +127,7 @@ class Recorder:
 
     def _result(self, run: Run, metrics: Metrics, replicas: list[Metrics], asked: bool) -> None:
         if self._ledger.results == 0:
-            check_first_result(metrics, self._spec.metric, self._rules.needs())
+            check_first_result(metrics, self._spec.objectives, self._rules.needs())
         record = ResultRecord(
             trial=run.number,
             iteration=run.position,

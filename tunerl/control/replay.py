@@ -6,23 +6,22 @@ decide from here on what they would have decided without the interruption.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tunerl.control.earlier import events, recorded
 from tunerl.control.ledger import Intent, Ledger, Run
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
 from tunerl.errors import MetricError
 from tunerl.schedulers.base import Decision, Pause, Resume, Stop, Widen
-from tunerl.store.records import Event, ResultRecord, TrialRecord
+from tunerl.store.records import ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status
 
 if TYPE_CHECKING:
     from tunerl.store import Store
 
-PAGE = 5000
 STARTED, IDLE = "experiment.started", "scheduler.idle"  # kinds of events that a replay reads
 
 
@@ -64,22 +63,31 @@ class _Replay:
         self._until(None)
 
     def _until(self, now: datetime | None) -> None:
-        """What happened before `now`; in one turn, results come before new trials."""
+        """What happened before `now`; in one turn, results and ends come before new trials."""
         while self._added < len(self._records):
-            if now is not None and self._records[self._added].created_at >= now:
+            record = self._records[self._added]
+            self._ends(record.created_at if now is None else min(now, record.created_at), now)
+            if now is not None and record.created_at >= now:
                 break
-            self._add(self._records[self._added])
-        while self._next_end < len(self._ended):
-            record = self._ended[self._next_end]
-            if now is not None and (record.ended_at or now) >= now:
-                break
-            self._end(record)
-            self._next_end += 1
+            self._add(record)
+        self._ends(None, now)
         while self._next_idle < len(self._idles):
             if now is not None and self._idles[self._next_idle] >= now:
                 break
             self._apply(self._referee.idle())
             self._next_idle += 1
+
+    def _ends(self, latest: datetime | None, now: datetime | None) -> None:
+        """Trials that are there and ended up to `latest`, and before `now`."""
+        while self._next_end < len(self._ended):
+            record = self._ended[self._next_end]
+            ended = record.ended_at or record.created_at
+            if record.number >= self._added or (latest is not None and ended > latest):
+                break
+            if now is not None and ended >= now:
+                break
+            self._end(record)
+            self._next_end += 1
 
     def _add(self, record: TrialRecord) -> None:
         run = Run(
@@ -105,11 +113,13 @@ class _Replay:
             return
         if reason is not None:
             self._told.add(run.number)
+            self._ledger.close(run.number)
             run.intent = Intent(reason)
         self._apply(decisions)
 
     def _end(self, record: TrialRecord) -> None:
         """A trial ended otherwise than by its last result."""
+        self._ledger.close(record.number)
         if record.number in self._told or record.reason is Reason.SCHEDULER:
             return
         run = self._ledger.trials[record.number]
@@ -124,6 +134,7 @@ class _Replay:
             if isinstance(decision, Stop):
                 reason = Reason.STOP_RULE if decision.complete else Reason.SCHEDULER
                 self._ledger.trials[decision.trial].intent = Intent(reason)
+                self._ledger.close(decision.trial)
             elif isinstance(decision, Pause):
                 self._ledger.trials[decision.trial].intent = Intent(None)
             elif isinstance(decision, Resume):
@@ -151,31 +162,16 @@ def _idles(store: Store, id: str) -> list[datetime]:
     """When the scheduler was asked what to do because nothing ran."""
     return [
         event.created_at
-        for event in _events(store, id)
+        for event in events(store, id)
         if event.kind == IDLE and event.created_at is not None
     ]
-
-
-def _events(store: Store, id: str) -> Iterator[Event]:
-    after = 0
-    while page := store.events(id, after=after, limit=PAGE):
-        yield from page
-        after = page[-1].id
-
-
-def recorded(store: Store, id: str) -> Iterator[ResultRecord]:
-    """All results of an experiment, in order of arrival."""
-    after = 0
-    while page := store.results(id, after=after, limit=PAGE):
-        yield from page
-        after = page[-1].id
 
 
 def time_used(store: Store, id: str) -> float:
     """Seconds for which controllers have worked on an experiment, by what they wrote."""
     starts: list[datetime] = []
     writes: list[datetime] = []
-    for event in _events(store, id):
+    for event in events(store, id):
         assert event.created_at is not None
         writes.append(event.created_at)
         if event.kind == STARTED:

@@ -80,10 +80,13 @@ def _at_least(value: Any, limit: float) -> bool:
     return isinstance(value, int | float) and bool(value >= limit)
 
 
-def check_first_result(metrics: Mapping[str, Any], metric: str | None, stop: Iterable[str]) -> None:
+def check_first_result(
+    metrics: Mapping[str, Any], objectives: Iterable[str], stop: Iterable[str]
+) -> None:
     """Raise `MetricError` for the first metric that the experiment needs and nobody reports."""
-    for name, what in [(metric, "metric"), *((name, "stop rule") for name in stop)]:
-        if name is not None and name not in metrics:
+    needed = [*((name, "metric") for name in objectives), *((name, "stop rule") for name in stop)]
+    for name, what in needed:
+        if name not in metrics:
             raise MetricError(
                 f"the {what} {name!r} is not among the metrics of the first result; "
                 + nearest_metric(name, metrics)

@@ -6,13 +6,15 @@ Invariant: everything is read from the store; nothing is kept twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from tunerl import statistics
 from tunerl.errors import InvalidInput, NotFound, TrainableError, nearest
 from tunerl.metrics import nearest_metric
+from tunerl.results.pareto import front
 from tunerl.results.result import MetricsView, Result, better, check_mode, number
+from tunerl.searchers.constraints import parse_constraints
 from tunerl.trial import ExperimentStatus, Status
 
 if TYPE_CHECKING:
@@ -157,6 +159,74 @@ class ResultGrid:
         count = {"avg": len(values), "last-5-avg": 5, "last-10-avg": 10}[scope]
         return statistics.mean(values[-count:])
 
+    @property
+    def objectives(self) -> dict[str, str]:
+        """The experiment's objectives, name to mode, in order."""
+        if self.metric is None:
+            return {}
+        return {self.metric: self.spec["mode"], **self.spec.get("more_objectives", {})}
+
+    def get_pareto_front(
+        self,
+        metric: Sequence[str] | None = None,
+        mode: Sequence[str] | None = None,
+        constraints: Mapping[str, str] | None = None,
+    ) -> list[Result]:
+        """The trials whose last results no other trial beats in every objective at once.
+
+        `metric`, `mode`: default the experiment's objectives. `constraints`: such as
+        ``{"memory": "<= 5"}``, default the searcher's; who breaks one is left out, as are trials in
+        ERROR, and those without a finite number for each. Raises `InvalidInput`.
+        """
+        if metric is not None and len(metric) != len(mode or ()):
+            raise InvalidInput(f"{len(metric)} metrics and {len(mode or ())} modes; give one each")
+        names = list(self.objectives if metric is None else metric)
+        modes = list(self.objectives.values()) if metric is None else list(mode or ())
+        if not names:
+            raise InvalidInput("no objective is known: give metric and mode, each as a list")
+        if constraints is None:
+            constraints = self.spec["searcher"].get("constraints")
+        bounds = parse_constraints(constraints)
+        found = [
+            result
+            for result in self
+            if result.status is not Status.ERROR
+            and all(math.isfinite(_nan(result.metrics.get(name))) for name in names)
+            and all(bound.violation(result.metrics) <= 0 for bound in bounds)
+        ]
+        rows = [[_nan(result.metrics.get(name)) for name in names] for result in found]
+        return [found[index] for index in front(rows, modes)] if rows else []
+
+    def importance(
+        self,
+        metric: str | None = None,
+        evaluator: str = "ped-anova",
+        *,
+        resamples: int | None = None,
+        seed: int = 0,
+        param_space: Any = None,
+    ) -> pd.DataFrame:
+        """How much each hyperparameter mattered for `metric` (default: the experiment's).
+
+        Columns: ``parameter``, ``importance`` (shares of 1), ``low`` and ``high``, the 95 %
+        bootstrap interval over trials; greatest first. See `importance_of`.
+        """
+        import pandas as pd
+
+        from tunerl.results.importance import importance_of
+
+        found = importance_of(
+            self.store,
+            self.experiment_id,
+            metric,
+            evaluator,
+            resamples=resamples,
+            seed=seed,
+            param_space=param_space,
+        )
+        rows = [(entry.parameter, entry.value, entry.low, entry.high) for entry in found]
+        return pd.DataFrame(rows, columns=["parameter", "importance", "low", "high"])
+
     def get_dataframe(
         self, filter_metric: str | None = None, filter_mode: str | None = None
     ) -> pd.DataFrame:
@@ -173,3 +243,8 @@ class ResultGrid:
             check_mode(filter_mode)
         rows = [row(result, self.metric, filter_metric, filter_mode) for result in self]
         return pd.DataFrame([entry for entry in rows if entry is not None])
+
+
+def _nan(value: Any) -> float:
+    found = number(value, nan=True)
+    return math.nan if found is None else found

@@ -158,7 +158,7 @@ class _Seen(HistoryStorage):
     """The study of the trials that the scheduler has been shown."""
 
     def __init__(self, direction: StudyDirection, name: str) -> None:
-        super().__init__(direction)
+        super().__init__([direction])
         self.name = name
 
     def of(self, number: int) -> FrozenTrial:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tunerl.errors import InvalidSpec, Problem, nearest
 from tunerl.searchers.base import WAIT, History, Observation, Searcher, Wait
 from tunerl.searchers.limiter import ConcurrencyLimiter
+from tunerl.searchers.quasirandom import QuasiRandomSearch
 from tunerl.searchers.random import BasicVariantGenerator
+from tunerl.searchers.repeater import Repeater
 
 if TYPE_CHECKING:
     from tunerl.searchers.bohb import TuneBOHB
@@ -26,6 +28,9 @@ REGISTRY = {
     "dehb": "tunerl.searchers.dehb:DEHB",
     "optuna": "tunerl.searchers.optuna:OptunaSearch",
     "limiter": "tunerl.searchers.limiter:ConcurrencyLimiter",
+    "quasirandom": "tunerl.searchers.quasirandom:QuasiRandomSearch",
+    "repeater": "tunerl.searchers.repeater:Repeater",
+    "points": "tunerl.searchers.points:GivenPoints",
 }
 ALIASES = {
     "variant_generator": "random",
@@ -34,6 +39,8 @@ ALIASES = {
     "OptunaSearch": "optuna",
     "TuneBOHB": "bohb",
     "ConcurrencyLimiter": "limiter",
+    "QuasiRandomSearch": "quasirandom",
+    "Repeater": "repeater",
 }
 
 
@@ -92,6 +99,8 @@ __all__ = [
     "History",
     "Observation",
     "OptunaSearch",
+    "QuasiRandomSearch",
+    "Repeater",
     "Searcher",
     "TuneBOHB",
     "Wait",

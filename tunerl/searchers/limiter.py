@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.searchers.base import WAIT, History, Searcher, Wait
 from tunerl.searchers.random import check_limit
@@ -32,6 +34,12 @@ class ConcurrencyLimiter(Searcher):
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
         self.searcher.setup(space, metric, mode, num_samples, seed)
+
+    def pursue(self, objectives: Mapping[str, str]) -> None:
+        self.searcher.pursue(objectives)
+
+    def learn(self, earlier: History) -> None:
+        self.searcher.learn(earlier)
 
     @property
     def total(self) -> int | None:

@@ -23,16 +23,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.searchers.base import History, Observation, Searcher, Wait
+from tunerl.searchers.constraints import parse_constraints
 from tunerl.searchers.optuna_samplers import EXHAUSTIVE, NOTELESS, build, parse_sampler
 from tunerl.searchers.optuna_space import Adapter, FunctionAdapter, TreeAdapter, suggest
 from tunerl.searchers.optuna_study import NAME, HistoryStorage, frozen, reseed, salt
+from tunerl.searchers.optuna_told import CONSTRAINT, Teller, check_several, listed, objectives_of
 from tunerl.searchers.random import check_limit, fix_points, generator, seed_of
 from tunerl.space import Grid, Space
 from tunerl.space.space import unflatten
 from tunerl.space.tree import parse
-from tunerl.trial import Config, Reason, Status
-
-AS_PLANNED = (None, Reason.STOP_RULE, Reason.DONE)
+from tunerl.trial import Config
 
 
 class OptunaSearch(Searcher):
@@ -40,13 +40,16 @@ class OptunaSearch(Searcher):
 
     `space`: a define-by-run function (or a dict of Optuna's distributions) instead of the
     experiment's domains. `sampler`: a name ("tpe", "random", "cmaes", "gp", "qmc", "nsgaii",
-    "grid", "bruteforce"), a dict ``{"name": "tpe", ...options}``, or an Optuna sampler; its random
-    numbers come from `seed` (else the experiment's), the trial's number and its own seed.
-    `points_to_evaluate` (whole or in part) come first; with `evaluated_rewards` they are not run
-    but count as done. Trials stopped early are told as pruned with their values so far, failed
-    ones and those whose value is NaN as failed; running ones are known to the sampler.
-    `max_concurrent`: at most so many unfinished trials, 0 for no limit; by default a quarter of
-    `num_samples` and at least 8 (32 when endless), so that there are results to learn from.
+    "nsgaiii", "partialfixed", "grid", "bruteforce"), a dict ``{"name": "tpe", ...options}``, or an
+    Optuna sampler; its random numbers come from `seed` (else the experiment's), the trial's number
+    and its own seed. `points_to_evaluate` (whole or in part) come first; with `evaluated_rewards`
+    they are not run but count as done. Trials stopped early are told as pruned with their values so
+    far, failed ones and those whose value is NaN as failed; running ones are known to the sampler.
+    Of several objectives the Pareto front is sought. `constraints` on further metrics, such as
+    ``{"memory": "<= 5"}``: the sampler heeds by how much a trial breaks them; one that does not
+    report such a number counts as failed. `max_concurrent`: at most so many unfinished trials, 0
+    for no limit; by default a quarter of `num_samples` and at least 8 (32 when endless), so that
+    there are results to learn from.
     """
 
     name = "optuna"
@@ -56,13 +59,14 @@ class OptunaSearch(Searcher):
         space: Callable[[Any], Mapping[str, Any] | None]
         | Mapping[str, BaseDistribution]
         | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         sampler: BaseSampler | Mapping[str, Any] | str | None = None,
         seed: int | None = None,
-        evaluated_rewards: Sequence[float] | None = None,
+        evaluated_rewards: Sequence[Any] | None = None,
         max_concurrent: int | None = None,
+        constraints: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(space, Mapping) and "python" in space:
             raise InvalidSpec(
@@ -71,7 +75,10 @@ class OptunaSearch(Searcher):
                     f"{space['python']} is Python and cannot come from JSON; use param_space",
                 )
             )
-        self.own_space, self.own_metric, self.own_mode = space, metric, mode
+        self.own_space, self.own_metric, self.own_mode = space, listed(metric), listed(mode)
+        self.constraints = dict(constraints or {})
+        self._constraints = parse_constraints(constraints)
+        self._objectives: dict[str, str] = {}
         self.points = [parse(dict(point)) for point in points_to_evaluate or []]
         self.rewards = None if evaluated_rewards is None else list(evaluated_rewards)
         self.sampler = parse_sampler(sampler)
@@ -85,20 +92,22 @@ class OptunaSearch(Searcher):
                 )
             )
 
+    def pursue(self, objectives: Mapping[str, str]) -> None:
+        self._objectives = dict(objectives)
+
     def setup(
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
-        super().setup(space, self.own_metric or metric, self.own_mode or mode, num_samples, seed)
+        super().setup(space, metric, mode, num_samples, seed)
         if self.own_seed is not None:
             self.seed = self.own_seed
-        if not isinstance(self.metric, str) or self.mode not in ("min", "max"):
-            raise InvalidSpec(
-                Problem(
-                    "metric",
-                    "Optuna needs one metric and a mode ('min' or 'max'); "
-                    f"given: metric={self.metric!r}, mode={self.mode!r}",
-                )
-            )
+        objectives = objectives_of(
+            [*self._objectives.items()] or [(self.metric, self.mode)],
+            self.own_metric,
+            self.own_mode,
+        )
+        if len(objectives) > 1:
+            check_several(self.sampler)
         self._adapter = self._adapt(space)
         own = isinstance(self._adapter, FunctionAdapter)
         self._prototype = self._build(None if own else space)
@@ -107,8 +116,10 @@ class OptunaSearch(Searcher):
         self._exhaustive = kind in EXHAUSTIVE
         constrained = getattr(self._prototype, "_constraints_func", None) is not None
         self._notes = kind not in NOTELESS or constrained
-        direction = StudyDirection.MINIMIZE if self.mode == "min" else StudyDirection.MAXIMIZE
-        self._storage = HistoryStorage(direction)
+        self._teller = Teller(list(objectives), self._constraints)
+        self._storage = HistoryStorage(
+            [StudyDirection[f"{mode.upper()}IMIZE"] for mode in objectives.values()]
+        )
         self._presets = [] if self.rewards is not None else self.points
         self._storage.trials = [
             self._evaluated(number, point, reward)
@@ -120,6 +131,13 @@ class OptunaSearch(Searcher):
         self._open: dict[int, tuple[int, Config]] = {}  # unfinished: version and config last seen
         self._seen: set[str] = set()
         self._noted: list[dict[str, Any]] = []  # the study's attributes after each replayed trial
+
+    def learn(self, earlier: History) -> None:
+        """See `Searcher.learn`; what does not lie in the space teaches nothing."""
+        place = len(self._storage.trials)
+        told = [self._freeze(place + index, seen) for index, seen in enumerate(earlier)]
+        self._storage.trials += told
+        self._known += len(told)
 
     def _adapt(self, space: Space) -> Adapter:
         if self.own_space is not None:
@@ -155,7 +173,7 @@ class OptunaSearch(Searcher):
             return self.sampler
         return build(self.sampler, space, self.seed % 2**32)
 
-    def _evaluated(self, number: int, point: Config, reward: float | None) -> FrozenTrial:
+    def _evaluated(self, number: int, point: Config, reward: Any) -> FrozenTrial:
         try:
             params, kinds = self._adapter.read(unflatten(point))
         except InvalidSpace as error:
@@ -165,9 +183,13 @@ class OptunaSearch(Searcher):
                     for problem in error.problems
                 ]
             ) from error
-        if reward is None or math.isnan(reward):
+        values = reward if isinstance(reward, list | tuple) else [reward]
+        if len(values) != len(self._teller.objectives):
+            message = f"{reward!r} given for {len(self._teller.objectives)} objectives"
+            raise InvalidSpec(Problem(f"searcher.evaluated_rewards[{number}]", message))
+        if any(value is None or math.isnan(value) for value in values):
             return frozen(number, TrialState.FAIL, params, kinds)
-        return frozen(number, TrialState.COMPLETE, params, kinds, float(reward))
+        return frozen(number, TrialState.COMPLETE, params, kinds, [float(v) for v in values])
 
     @property
     def max_concurrent(self) -> int | None:
@@ -215,17 +237,11 @@ class OptunaSearch(Searcher):
                 self._open[index] = seen.version, seen.config
 
     def _freeze(self, place: int, seen: Observation) -> FrozenTrial:
-        state = _state(seen)
         try:
-            params, kinds = self._adapter.read(seen.config)
-        except InvalidSpace:  # a configuration from elsewhere teaches nothing
-            running = state == TrialState.RUNNING
-            return frozen(place, state if running else TrialState.FAIL, {}, {})
-        if state == TrialState.RUNNING:
-            return frozen(place, state, params, kinds)
-        values = dict(seen.values)
-        value = seen.values[-1][1] if state == TrialState.COMPLETE else None
-        return frozen(place, state, params, kinds, value, values)
+            params = self._adapter.read(seen.config)
+        except InvalidSpace:
+            return self._teller.tell(place, seen, None)
+        return self._teller.tell(place, seen, params)
 
     def _sampler(self, place: int) -> BaseSampler:
         sampler = copy.deepcopy(self._prototype)
@@ -248,11 +264,13 @@ class OptunaSearch(Searcher):
             trial = self._ask(place, sampler)
             _ = trial.relative_params  # asked for lazily; this is where notes are written
             told = storage.trials[place]
-            told.system_attrs = storage.get_trial(place).system_attrs
+            told.system_attrs = {
+                **{k: v for k, v in told.system_attrs.items() if k.startswith(CONSTRAINT)},
+                **storage.get_trial(place).system_attrs,
+            }
             if told.state.is_finished() and not self._exhaustive:
                 storage.show(place + 1)
-                values = None if told.value is None else [told.value]
-                sampler.after_trial(trial.study, told, told.state, values)
+                sampler.after_trial(trial.study, told, told.state, told.values)
             self._noted.append(storage.attrs)
         storage.attrs = self._noted[count - 1] if count else {}
 
@@ -269,18 +287,8 @@ class OptunaSearch(Searcher):
             "seed": self.own_seed,
             "evaluated_rewards": self.rewards,
             "max_concurrent": self.limit,
+            "constraints": self.constraints,
         }
-
-
-def _state(seen: Observation) -> TrialState:
-    if not seen.status.finished:
-        return TrialState.RUNNING
-    if seen.status != Status.TERMINATED:
-        return TrialState.FAIL
-    if seen.reason not in AS_PLANNED:
-        return TrialState.PRUNED
-    value = seen.values[-1][1] if seen.values else None
-    return TrialState.FAIL if value is None or math.isnan(value) else TrialState.COMPLETE
 
 
 def _key(config: Config) -> str:

@@ -13,8 +13,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem, nearest
-from tunerl.searchers.optuna_space import labels
+from tunerl.searchers.optuna_space import labels, to_param
 from tunerl.space import Choice, Integer, Numeric, Real, SampleFrom, Space
+from tunerl.space.tree import pick
 
 SAMPLERS = {
     "tpe": "TPESampler",
@@ -23,6 +24,8 @@ SAMPLERS = {
     "gp": "GPSampler",
     "qmc": "QMCSampler",
     "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "partialfixed": "PartialFixedSampler",
     "grid": "GridSampler",
     "bruteforce": "BruteForceSampler",
 }
@@ -30,6 +33,30 @@ EXHAUSTIVE = ("GridSampler", "BruteForceSampler")
 # These look at nothing but the trials; the others also write notes to the study as they go.
 NOTELESS = ("TPESampler", "RandomSampler", "GPSampler", "BruteForceSampler")
 LARGEST_GRID = 100_000
+NEEDS = {"cmaes": ("cmaes",), "gp": ("scipy", "torch"), "qmc": ("scipy",)}
+# Options that take a sampler: a name or a dict, as `sampler` itself.
+IMPLIED = ("base_sampler", "search_space")  # needed, but known without being given
+INNER = ("base_sampler", "independent_sampler")
+CROSSOVERS = {
+    "uniform": "UniformCrossover",
+    "blxalpha": "BLXAlphaCrossover",
+    "sbx": "SBXCrossover",
+    "spx": "SPXCrossover",
+    "undx": "UNDXCrossover",
+    "vsbx": "VSBXCrossover",
+}
+MUTATIONS = {"polynomial": "PolynomialMutation"}
+# Options that take a function, an array of trials, or what the searcher gives itself.
+PYTHON_ONLY = {
+    "seed",
+    "gamma",
+    "weights",
+    "constraints_func",
+    "source_trials",
+    "elite_population_selection_strategy",
+    "child_generation_strategy",
+    "after_trial_strategy",
+}
 
 
 def parse_sampler(sampler: Any) -> BaseSampler | dict[str, Any]:
@@ -63,15 +90,40 @@ def parse_sampler(sampler: Any) -> BaseSampler | dict[str, Any]:
                 f"no sampler goes by {name!r}; " + nearest(str(name), SAMPLERS),
             )
         )
-    allowed = set(inspect.signature(_cls(str(name))).parameters) - {"seed"}
+    _check_options(str(name), options)
+    for key in INNER:
+        if key in options or (key == "base_sampler" and name == "partialfixed"):
+            options[key] = parse_sampler(options.get(key))
+    return options
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    signature = inspect.signature(_cls(name)).parameters
+    allowed = set(signature) - PYTHON_ONLY
     problems = [
+        Problem(
+            f"searcher.sampler.{key}",
+            "takes Python; "
+            + ("use OptunaSearch(constraints=)" if "constr" in key else "give an Optuna sampler"),
+        )
+        for key in options.keys() & (PYTHON_ONLY & set(signature) - {"seed"})
+    ]
+    problems += [
         Problem(f"searcher.sampler.{key}", f"{name} has no such option; " + nearest(key, allowed))
         for key in options
-        if key != "name" and key not in allowed
+        if key != "name" and key not in allowed and key not in signature.keys() & PYTHON_ONLY
     ]
+    problems += [
+        Problem(f"searcher.sampler.{key}", f"{name} needs this option")
+        for key, parameter in signature.items()
+        if parameter.default is parameter.empty and key not in (*options, *IMPLIED)
+    ]
+    for key, known in (("crossover", CROSSOVERS), ("mutation", MUTATIONS)):
+        if options.get(key) is not None and options[key] not in known:
+            hint = nearest(str(options[key]), known)
+            problems.append(Problem(f"searcher.sampler.{key}", f"{options[key]!r} given; {hint}"))
     if problems:
         raise InvalidSpec(problems)
-    return options
 
 
 def _cls(name: str) -> type[BaseSampler]:
@@ -83,28 +135,63 @@ def build(options: Mapping[str, Any], space: Space | None, seed: int) -> BaseSam
     """The sampler that `options` name. `space`: None for a define-by-run function."""
     arguments = {key: value for key, value in options.items() if key != "name"}
     name = str(options["name"])
+    missing = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
+    if missing:
+        line = f"{name} needs packages that are not there: pip install {' '.join(missing)}"
+        raise InvalidSpec(Problem("searcher.sampler", line))
     if name == "grid":
         arguments.setdefault("search_space", finite(space, name))
     elif name == "bruteforce" and space is not None:
         finite(space, name)
-    if "warn_independent_sampling" in inspect.signature(_cls(name)).parameters and name != "tpe":
+    elif name == "partialfixed":
+        arguments["fixed_params"] = _fixed(arguments["fixed_params"], space)
+    for key in INNER:
+        if isinstance(arguments.get(key), Mapping):
+            arguments[key] = build(arguments[key], space, seed)
+    for key, known in (("crossover", CROSSOVERS), ("mutation", MUTATIONS)):
+        if arguments.get(key) is not None:
+            arguments[key] = getattr(optuna.samplers.nsgaii, known[arguments[key]])()
+    accepted = inspect.signature(_cls(name)).parameters
+    if "warn_independent_sampling" in accepted and name != "tpe":
         arguments.setdefault("warn_independent_sampling", False)
-    if name == "cmaes" and find_spec("cmaes") is None:
-        raise InvalidSpec(
-            Problem(
-                "searcher.sampler", "cmaes needs a package that is not there: pip install cmaes"
-            )
-        )
+    if "seed" in accepted:
+        arguments["seed"] = seed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return _cls(name)(**arguments, seed=seed)
+            return _cls(name)(**arguments)
     except ImportError as error:
         raise InvalidSpec(
             Problem("searcher.sampler", f"{name} needs a package that is not installed: {error}")
         ) from error
     except (TypeError, ValueError) as error:
         raise InvalidSpec(Problem("searcher.sampler", f"{name}: {error}")) from error
+
+
+def _fixed(given: Any, space: Space | None) -> dict[str, Any]:
+    """Values by path as Optuna's parameters. Raises `InvalidSpec`, `InvalidSpace`."""
+    path = "searcher.sampler.fixed_params"
+    if not isinstance(given, Mapping):
+        raise InvalidSpec(Problem(path, f"{given!r} given; it must be a dict of path to value"))
+    if space is None:
+        return dict(given)
+    found: dict[str, Any] = {}
+    problems = []
+    for name, value in given.items():
+        domain = space.domains.get(name)
+        if isinstance(domain, Choice):
+            index = pick(domain, value)
+            if index is not None:
+                found[name] = labels(domain)[index]
+                continue
+        elif isinstance(domain, Numeric) and domain.contains(value):
+            found[name] = to_param(domain, value)
+            continue
+        hint = f"{value!r} is not in {domain}" if domain else nearest(str(name), space.domains)
+        problems.append(Problem(f"{path}.{name}", hint))
+    if problems:
+        raise InvalidSpec(problems)
+    return found
 
 
 def finite(space: Space | None, name: str) -> dict[str, list[Any]]:

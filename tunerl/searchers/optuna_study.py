@@ -27,7 +27,7 @@ def frozen(
     state: TrialState,
     params: dict[str, Any],
     distributions: dict[str, BaseDistribution],
-    value: float | None = None,
+    values: Sequence[float] | None = None,
     intermediate: dict[int, float] | None = None,
 ) -> FrozenTrial:
     """An Optuna trial; without a clock."""
@@ -35,7 +35,8 @@ def frozen(
         number=number,
         trial_id=number,
         state=state,
-        value=value,
+        value=None,
+        values=values,
         datetime_start=EPOCH,
         datetime_complete=EPOCH if state.is_finished() else None,
         params=params,
@@ -49,8 +50,8 @@ def frozen(
 class HistoryStorage(BaseStorage):  # type: ignore[misc]
     """One study. `trials`: all that is known; `visible`: how many of them the sampler may see."""
 
-    def __init__(self, direction: StudyDirection) -> None:
-        self.direction = direction
+    def __init__(self, directions: Sequence[StudyDirection]) -> None:
+        self.directions = list(directions)
         self.trials: list[FrozenTrial] = []
         self.visible = 0
         self.scratch: FrozenTrial | None = None
@@ -81,7 +82,7 @@ class HistoryStorage(BaseStorage):  # type: ignore[misc]
         return NAME
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return [self.direction]
+        return self.directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         return {}

@@ -76,6 +76,7 @@ class BasicVariantGenerator(Searcher):
     """
 
     name = "random"
+    blind = True
 
     def __init__(
         self,

@@ -70,12 +70,13 @@ class Random(Source):
 
 def call(domain: SampleFrom, config: View, rng: np.random.Generator) -> Any:
     """What the function returns; its ``random`` and ``np.random`` draw from `rng` meanwhile."""
-    with _global_random(int(rng.integers(2**32))):
+    with global_random(int(rng.integers(2**32))):
         return domain.func(config) if domain.arity else domain.func()
 
 
 @contextmanager
-def _global_random(seed: int) -> Iterator[None]:
+def global_random(seed: int) -> Iterator[None]:
+    """Python's and NumPy's global generators seeded for a while, and put back afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)

@@ -18,12 +18,12 @@ Values = Sequence[float | None]
 Statistic = Callable[[Values], float]
 
 
-def _array(values: Values) -> NDArray[np.float64]:
+def as_array(values: Values) -> NDArray[np.float64]:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _apply(values: Values, statistic: Callable[..., Any]) -> float:
-    array = _array(values)
+    array = as_array(values)
     if array.size == 0 or np.isnan(array).any():
         return math.nan
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, and says so
@@ -65,6 +65,11 @@ def lower_quartile(values: Values) -> float:
     return _apply(values, _lower_quartile)
 
 
+def quantile(values: Values, share: float) -> float:
+    """The value below which `share` (0 to 1) of the values lie, by linear interpolation."""
+    return _apply(values, lambda array: np.quantile(array, share))
+
+
 def minimum(values: Values) -> float:
     return _apply(values, np.min)
 
@@ -80,7 +85,7 @@ def std(values: Values, ddof: int = 1) -> float:
     return _apply(values, lambda array: np.std(array, ddof=ddof))
 
 
-_VECTORISED: Mapping[str, Callable[..., Any]] = {
+VECTORISED: Mapping[str, Callable[..., Any]] = {
     "mean": np.mean,
     "median": np.median,
     "iqm": _iqm,
@@ -98,13 +103,36 @@ AGGREGATES: Mapping[str, Statistic] = {
 }
 
 
-def aggregate(values: Values, how: str) -> float:
-    """One number for several: `how` is a key of `AGGREGATES`; raises `InvalidSpec` for another."""
+def statistic(how: str) -> Statistic:
+    """The aggregate of that name: a key of `AGGREGATES`, or ``quantile:<share>``, such as
+    ``quantile:0.1``. Raises `InvalidSpec` for another."""
+    word, colon, share = how.partition(":")
+    if word == "quantile" and colon:
+        try:
+            number = float(share)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= 1:
+            message = f"{how!r} given; a quantile is written 'quantile:0.25', with 0 to 1 after ':'"
+            raise InvalidSpec(Problem("aggregate", message))
+        return lambda values: quantile(values, number)
     if how not in AGGREGATES:
-        raise InvalidSpec(
-            Problem("aggregate", f"no aggregate goes by {how!r}; " + nearest(how, AGGREGATES))
-        )
-    return AGGREGATES[how](values)
+        hint = nearest(how, [*AGGREGATES, "quantile:0.25"])
+        raise InvalidSpec(Problem("aggregate", f"no aggregate goes by {how!r}; {hint}"))
+    return AGGREGATES[how]
+
+
+def aggregate(values: Values, how: str) -> float:
+    """One number for several; `how` as `statistic` takes it, raising `InvalidSpec` as it does."""
+    return statistic(how)(values)
+
+
+def check_bootstrap(confidence: float, resamples: int) -> None:
+    """Raise `ValueError` for a share of confidence or a number of draws that cannot be."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}; it must be 1 or more")
 
 
 def bootstrap_interval(
@@ -119,20 +147,22 @@ def bootstrap_interval(
     A function of its arguments: the same `seed` gives the same interval, and the one that
     ``scipy.stats.bootstrap(method="percentile")`` gives for it. One value gives (value, value).
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; it must be 1 or more")
-    if isinstance(statistic, str) and statistic not in _VECTORISED:
-        raise ValueError(f"no statistic goes by {statistic!r}; " + nearest(statistic, _VECTORISED))
-    array = _array(values)
+    check_bootstrap(confidence, resamples)
+    if isinstance(statistic, str) and statistic not in VECTORISED:
+        raise ValueError(f"no statistic goes by {statistic!r}; " + nearest(statistic, VECTORISED))
+    array = as_array(values)
     if array.size == 0 or np.isnan(array).any():
         return math.nan, math.nan
     picks = np.random.default_rng(seed).integers(0, array.size, (resamples, array.size))
     if isinstance(statistic, str):
-        drawn = _VECTORISED[statistic](array[picks], axis=-1)
+        drawn = VECTORISED[statistic](array[picks], axis=-1)
     else:
         drawn = np.array([statistic(row) for row in array[picks]])
+    return interval_of(drawn, confidence)
+
+
+def interval_of(drawn: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """The middle `confidence` of what a bootstrap drew."""
     tail = 100 * (1 - confidence) / 2
     ends = [tail, 100 - tail]
     with np.errstate(invalid="ignore"):  # between two infinities there is nothing to interpolate
@@ -159,5 +189,5 @@ def summarize(values: Values, seed: int = 0) -> dict[str, Any]:
         "low": low,
         "high": high,
         "n": len(values),
-        "values": [float(value) for value in _array(values)],
+        "values": [float(value) for value in as_array(values)],
     }
