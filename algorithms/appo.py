@@ -45,7 +45,6 @@ class APPOParameters(LaggedParameters):
         2, "how many times each is learned from, evenly spread over its stay", low=1
     )
     use_gae: bool = vector(True, "False: traces without decay, as lambda_ 1")
-    normalize_advantages: bool = vector(False, "mean 0 and deviation 1 in each minibatch")
     clip_param: Value = vector(
         0.3, "how far the ratio to the target policy may leave 1", low=0.0, exclusive_low=True,
         schedule=True, search={"uniform": [0.1, 0.5]},

@@ -25,7 +25,7 @@ from algorithms.core.nets.soft_nets import Nets, SoftActorCritic
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
 from algorithms.core.packs.soft_pack import squashed, target_entropy
-from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
 from algorithms.core.specs.parameters import Value
 from algorithms.core.specs.soft_spec import RATE
 from tunerl.trainable import fixed, vector
@@ -50,6 +50,7 @@ class CQLParameters(OfflineParameters):
     lr: Value | None = vector(
         None, "all learning rates, where they are not given", low=0.0, schedule=True, optional=True
     )
+    normalize_returns: bool = normalize_returns()
     adam_epsilon: float = vector(1e-8, "epsilon of Adam", low=0.0, exclusive_low=True)
     grad_clip: float | None = vector(
         None, "largest norm of each network's gradient; None: no limit", low=0.0,

@@ -17,7 +17,14 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch
-from algorithms.core.maths.actor_critic import evaluated, explained, following, mean, squared_error
+from algorithms.core.maths.actor_critic import (
+    centred,
+    evaluated,
+    explained,
+    following,
+    mean,
+    squared_error,
+)
 from algorithms.core.maths.vtrace import vtrace
 from algorithms.core.packs.lagged import LaggedPack
 from algorithms.core.specs.turn_parameters import LaggedParameters
@@ -42,6 +49,7 @@ class IMPALAPack(LaggedPack):
     statistics = ("total_loss", "policy_loss", "vf_loss", "entropy", "vf_explained_var", "mean_IS")
     vectors = (
         "lambda_",
+        "normalize_advantages",
         "vtrace_clip_rho_threshold",
         "vtrace_clip_pg_rho_threshold",
         "vf_loss_coeff",
@@ -70,7 +78,9 @@ class IMPALAPack(LaggedPack):
             hp["vtrace_clip_rho_threshold"],
             hp["vtrace_clip_pg_rho_threshold"],
         )
-        policy_loss = -mean(logp * corrected.advantages, weights)
+        gains = corrected.advantages
+        gains = torch.where(hp["normalize_advantages"] > 0, centred(gains, weights), gains)
+        policy_loss = -mean(logp * gains, weights)
         vf_loss = squared_error(values, corrected.targets, weights)
         entropy = mean(dist.entropy(dist_inputs), weights)
         total = policy_loss + hp["vf_loss_coeff"] * vf_loss - hp["entropy_coeff"] * entropy

@@ -22,7 +22,7 @@ from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch, LiftedForward
 from algorithms.core.maths.episode_returns import episode_returns, episode_targets
 from algorithms.core.packs.imitation import ImitationPack
-from algorithms.core.specs.offline_parameters import OfflineParameters
+from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
 from algorithms.core.specs.offline_spec import OfflineSpec
 from tunerl.trainable import vector
 from tunerl.trial import Config
@@ -50,9 +50,7 @@ class MARWILParameters(BCParameters):
         search={"uniform": [0.8, 1.0]},
     )  # fmt: skip
     vf_coeff: float = vector(1.0, "weight of the value loss", low=0.0)
-    normalize_returns: bool = vector(
-        True, "learn values in units of the mean and deviation of the data's returns"
-    )
+    normalize_returns: bool = normalize_returns()
     moving_average_sqd_adv_norm_start: float = vector(
         1.0, "c^2 at the start, in squared units of the value", low=0.0, exclusive_low=True
     )
@@ -93,7 +91,6 @@ class MARWILPack(ImitationPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         self.value = LiftedForward(self.layout, self.half("value", 1), self.kind("value"))
-        self.scales: dict[float, tuple[float, float]] = {}
 
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Weighted -log pi(a|s) + value loss of one minibatch `[B]`, less the deviation's bonus."""
@@ -138,7 +135,7 @@ class MARWILPack(ImitationPack):
         config, data = self.members[row].config, self.data
         gamma = np.array([config["gamma"]])
         lambda_ = config["lambda_"] if config["use_gae"] else 1.0
-        mean, std = self._scale(config)
+        mean, std = self.scale(config)
         if lambda_ == 1.0:
             following = self._values(row, data.last) * std + mean
             following[data.terminateds[data.last]] = 0.0
@@ -153,18 +150,6 @@ class MARWILPack(ImitationPack):
             )
         targets: NDArray[np.float32] = (found[0] - np.float32(mean)) / np.float32(std)
         return targets
-
-    def _scale(self, config: Config) -> tuple[np.float32, np.float32]:
-        """Mean and deviation of the data's discounted returns."""
-        gamma: float = config["gamma"]
-        if not config["normalize_returns"]:
-            return np.float32(0.0), np.float32(1.0)
-        if gamma not in self.scales:
-            nothing = np.zeros((1, self.data.num_episodes), np.float32)
-            returns = episode_returns(self.data.rewards, nothing, self.data.last, np.array([gamma]))
-            self.scales[gamma] = float(returns.mean()), float(returns.std()) + 1e-6
-        mean, std = self.scales[gamma]
-        return np.float32(mean), np.float32(std)
 
     def _values(
         self, row: int, which: NDArray[np.bool_], name: str = "new_obs"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,12 +23,25 @@ from benchmarks.table import markdown, number
 FOLDER = RESULTS / "learning"
 PICTURE = ROOT / "docs" / "learning.png"
 RETURN = "env_runners/episode_return_mean"
+SAMPLED = "num_env_steps_sampled_lifetime"
+UPDATES = "learners/default_policy/num_updates_lifetime"
 EPISODES = 20  # of an evaluation, with the likeliest actions
 
 
 @dataclass(frozen=True)
+class Data:
+    """Steps of the agent of another case: "replay": the first it took while it learned; else those
+    it was recorded with after its training, of a kind that `record` knows."""
+
+    case: str
+    kind: str
+    steps: int
+
+
+@dataclass(frozen=True)
 class Case:
-    """`least`: what the IQM over seeds has to reach after `steps`; `published`: by whom, and what.
+    """`least`: what the IQM over seeds has to reach after `steps` (updates, of those that learn from
+    `data`); `published`: by whom, and what.
 
     A configuration says what differs from the algorithm's defaults.
     """
@@ -39,6 +53,7 @@ class Case:
     published: str
     config: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 5
+    data: Data | None = None
 
 
 def _cartpole(algorithm: str, steps: int, least: float, published: str, **config: Any) -> Case:
@@ -92,10 +107,12 @@ CASES: dict[str, Case] = {
 @dataclass(frozen=True)
 class Run:
     """`curve`: (steps, each seed's mean return over its last 100 episodes); `final`: each seed's
-    mean return afterwards, with the likeliest actions."""
+    mean return afterwards, with the likeliest actions; `data`: mean and best return of the episodes
+    that were learned from."""
 
     curve: list[tuple[int, list[float]]]
     final: list[float]
+    data: tuple[float, float] | None = None
 
 
 def train(case: Case) -> Run:
@@ -106,8 +123,12 @@ def train(case: Case) -> Run:
     from tunerl.trial import ReplicaId
 
     spec = registry.trainable(case.algorithm)
-    config = spec.resolve({"env": case.env, **case.config})
-    stop = {"num_env_steps_sampled_lifetime": case.steps}
+    files = {} if case.data is None else {"input_": str(recorded(case.data))}
+    clock, told = (UPDATES, f"evaluation/{RETURN}") if files else (SAMPLED, RETURN)
+    config = spec.resolve({"env": case.env, **files, **case.config})
+    stop: dict[str, Any] = {SAMPLED: case.steps}
+    if files:
+        stop = {"training_iteration": case.steps / config["dataset_num_iters_per_learner"]}
     config = spec.plan(config, replicas=case.seeds, stop=stop)
     pack = spec.open(config)
     assert isinstance(pack, AlgorithmPack)
@@ -120,14 +141,56 @@ def train(case: Case) -> Run:
         metrics = [report for report in (reports[id] for id in ids) if isinstance(report, dict)]
         if len(metrics) < len(ids):
             raise RuntimeError(f"a replica failed: {[reports[id] for id in ids]}")
-        steps = max(int(each["num_env_steps_sampled_lifetime"]) for each in metrics)
-        curve.append((steps, [float(each[RETURN]) for each in metrics]))
+        steps = max(int(each[clock]) for each in metrics)
+        curve.append((steps, [float(each[told]) for each in metrics]))
     final = [
         float(evaluate_member(pack, row, seed=1000 + row, duration=EPISODES)[RETURN])
         for row in range(len(ids))
     ]
     pack.close()
-    return Run(curve, final)
+    return Run(curve, final, _returns_of(files["input_"]) if files else None)
+
+
+def recorded(data: Data) -> Path:
+    """The folder of these data, made where they are not there yet."""
+    import algorithms
+    from algorithms.offline import record
+
+    name = data.case.replace(",", "").replace(" ", "-")
+    folder, agent = (FOLDER / part / name for part in ("data", "agents"))
+    folder = folder / f"{data.kind}-{data.steps}"
+    case = CASES[data.case]
+    if folder.exists():
+        return folder
+
+    def trained(steps: int, **more: Any) -> Any:
+        config = getattr(algorithms, f"{case.algorithm}Config")()
+        made = config.update_from_dict({"env": case.env, **case.config, **more})
+        built = made.debugging(seed=3).build_algo()
+        while built.train()[SAMPLED] < steps:
+            pass
+        return built
+
+    made = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(made, ignore_errors=True)
+    if data.kind == "replay":
+        trained(data.steps, output=str(made)).stop()
+    else:
+        if not agent.exists():
+            with trained(case.steps) as expert:
+                expert.save(str(agent))
+        record(str(agent), str(made), steps=data.steps, kind=data.kind)
+    return made.rename(folder)
+
+
+def _returns_of(files: str) -> tuple[float, float]:
+    """Mean and best return of the episodes that are whole."""
+    from algorithms.offline import load
+
+    data = load(files)
+    whole = (data.terminateds | data.truncateds)[data.last]
+    returns = data.episode_returns()[whole]
+    return float(returns.mean()), float(returns.max())
 
 
 def row(name: str, case: Case, run: Run) -> list[str]:
@@ -136,11 +199,11 @@ def row(name: str, case: Case, run: Run) -> list[str]:
     reached = iqm(run.final)
     return [
         name,
-        number(case.steps),
+        number(case.steps) + " updates" * (case.data is not None),
         number(reached, 1),
         ", ".join(number(value) for value in sorted(run.final)),
         number(case.least),
-        case.published,
+        case.published if run.data is None else "data: {:.0f}, best {:.0f}".format(*run.data),
     ]
 
 
@@ -157,7 +220,8 @@ def draw(runs: Mapping[str, Run], path: Path) -> None:
     for axis in axes.flat[len(runs) :]:
         axis.set_visible(False)
     for axis, (name, run) in zip(axes.flat, runs.items(), strict=False):
-        steps = [point[0] / 1000 for point in run.curve]
+        unit = "updates" if CASES[name].data else "thousand steps"
+        steps = [point[0] / (1 if CASES[name].data else 1000) for point in run.curve]
         for seed in zip(*(point[1] for point in run.curve), strict=True):
             axis.plot(steps, seed, color="#7aa6d8", linewidth=0.7, alpha=0.8)
         mean = [sum(point[1]) / len(point[1]) for point in run.curve]
@@ -165,7 +229,9 @@ def draw(runs: Mapping[str, Run], path: Path) -> None:
         axis.axhline(CASES[name].least, color="#c2553a", linewidth=1, linestyle="--")
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.set_xlabel("thousand steps", fontsize=7)
+        if run.data is not None:
+            axis.axhline(run.data[0], color="#888888", linewidth=1, linestyle=":")
+        axis.set_xlabel(unit, fontsize=7)
         axis.grid(alpha=0.25)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
@@ -178,7 +244,8 @@ def stored() -> Iterator[tuple[str, Run]]:
         path = FOLDER / f"{name}.json"
         if path.exists():
             found = json.loads(path.read_text())
-            yield name, Run([(steps, each) for steps, each in found["curve"]], found["final"])
+            curve = [(steps, each) for steps, each in found["curve"]]
+            yield name, Run(curve, found["final"], found.get("data"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -202,7 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(markdown(head, [row(name, CASES[name], run) for name, run in runs.items()]), end="\n\n")
     print(
         f"Machine: {machine.describe()}. Each seed's mean return over {EPISODES} episodes with "
-        "the likeliest actions, after training; dashed in the picture: what has to be reached."
+        "the likeliest actions, after training; dashed in the picture: what has to be reached, "
+        "dotted: the mean return of the data."
     )
 
 

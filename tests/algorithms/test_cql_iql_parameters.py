@@ -38,6 +38,7 @@ SHARED: dict[str, Any] = {
     },
     "evaluation_explore": False,
     "gamma": 0.5,
+    "normalize_returns": False,
     "actor_lr": 1e-2,
     "critic_lr": 1e-2,
     "lr": 1e-2,

@@ -50,6 +50,7 @@ LAGGED: Effects = {
     "minibatch_size": (8, {}),
     "num_epochs": (2, {}),
     "broadcast_interval": (2, {}),
+    "normalize_advantages": (True, {}),
     "vtrace_clip_rho_threshold": (0.5, {}),
     "vtrace_clip_pg_rho_threshold": (0.5, {}),
 }
@@ -61,7 +62,6 @@ OWN: dict[str, Effects] = {
     | LAGGED
     | {
         "use_gae": (False, {"lambda_": 0.5}),
-        "normalize_advantages": (True, {}),
         "circular_buffer_num_batches": (2, {}),
         "circular_buffer_iterations_per_batch": (3, {}),
         "clip_param": (0.001, {}),

@@ -17,6 +17,7 @@ from torch import Tensor
 from algorithms.core.envs import PackEnvs
 from algorithms.core.envs.no_envs import NoEnvs
 from algorithms.core.lifting.stack import Batch, LiftedForward, caller
+from algorithms.core.maths.episode_returns import episode_returns
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
@@ -42,6 +43,7 @@ class OfflinePack(AlgorithmPack):
         self.failures: dict[ReplicaId, Failure] = {}
         self.data = dataset_of(self.shared, self.needed)
         self.columns = self._columns()
+        self.scales: dict[float, tuple[float, float]] = {}
 
     def half(self, name: str, index: int) -> Any:
         """The network's method `policy` or `value`; without it, that part of its forward."""
@@ -89,6 +91,17 @@ class OfflinePack(AlgorithmPack):
         mean = obs.mean(0)
         return mean, ((obs - mean) ** 2).sum(0), np.array([float(len(obs))])
 
+    def scale(self, config: Config) -> tuple[float, float]:
+        """Mean and deviation of the data's discounted returns, the units of a member's values."""
+        gamma: float = config["gamma"]
+        if not config["normalize_returns"] or not len(self.data):
+            return 0.0, 1.0
+        if gamma not in self.scales:
+            nothing = np.zeros((1, self.data.num_episodes), np.float32)
+            returns = episode_returns(self.data.rewards, nothing, self.data.last, np.array([gamma]))
+            self.scales[gamma] = float(returns.mean()), float(returns.std()) + 1e-6
+        return self.scales[gamma]
+
     # -- minibatches --------------------------------------------------------------------------
 
     def draw(self, rows: list[int], updates: int) -> Tensor:
@@ -135,6 +148,7 @@ class OfflinePack(AlgorithmPack):
         if not len(self.data):
             self.data = dataset_of(self.shared, self.needed)  # or says why there are none
             self.columns = self._columns()
+            self.scales = {}
         started = time.perf_counter()
         self.failures = {}
         statistics: dict[int, Statistics] = {}

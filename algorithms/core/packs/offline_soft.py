@@ -29,7 +29,8 @@ Array = NDArray[Any]
 
 class OfflineActorCriticPack(OfflinePack):
     """`rates` names the learning rate of each part of the network; `vectors` what else enters the
-    loss, `[K]` each; `statistics` what the loss tells."""
+    loss, `[K]` each; `statistics` what the loss tells. The loss gets rewards in which a value v of
+    the data's units is (v - mean) / deviation of the returns, where `normalize_returns` asks."""
 
     needed = ("obs", "actions", "rewards", "new_obs", "terminateds")
     statistics: tuple[str, ...]
@@ -66,12 +67,17 @@ class OfflineActorCriticPack(OfflinePack):
     def learn(self, rows: list[int], updates: int) -> list[Statistics]:
         names = (*self.statistics, *(f"gradients_{part}_global_norm" for part in self.rates))
         tensors, hp, index = self._tensors(), self._hyper(), self.draw(rows, updates)
+        mean, std = torch.tensor([self.scale(self.members[row].config) for row in rows]).mT[
+            ..., None
+        ]
         total = torch.zeros(len(rows), len(names))
         for i in range(updates):
             batch = self.minibatch(rows, index[i])
             batch["next_obs"] = batch.pop("new_obs")
             alive = 1.0 - batch.pop("terminateds")
-            batch["discounts"] = alive * hp["gamma"][rows][:, None]
+            discounts = alive * hp["gamma"][rows][:, None]
+            batch["rewards"] = (batch["rewards"] + (discounts - 1.0) * mean) / std
+            batch["discounts"] = discounts
             numbers = [self.dice(self.members[row]) for row in rows]
             for name in numbers[0]:
                 batch[name] = torch.from_numpy(np.stack([own[name] for own in numbers]))

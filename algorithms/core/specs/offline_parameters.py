@@ -11,6 +11,13 @@ from algorithms.offline.files import METHODS
 from tunerl.trainable import fixed, vector
 
 
+def normalize_returns() -> Any:
+    """The field of every algorithm that learns values of offline data."""
+    return vector(
+        True, "learn values in units of the mean and deviation of the data's discounted returns"
+    )
+
+
 @dataclass(frozen=True)
 class OfflineParameters(AgentParameters):
     """The data, how much of them an iteration takes, and the spaces where no environment tells."""

@@ -90,6 +90,7 @@ class LaggedParameters(ActorCriticParameters):
     lambda_: float = vector(
         1.0, "decay of v-trace's traces", low=0.0, high=1.0, search={"uniform": [0.8, 1.0]}
     )
+    normalize_advantages: bool = vector(False, "mean 0 and deviation 1 in each minibatch")
     vtrace_clip_rho_threshold: float | None = vector(
         1.0, "largest importance ratio in the value targets; None: no limit", low=0.0,
         exclusive_low=True, optional=True,
