@@ -40,7 +40,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Case:
-    """`least`: what the IQM over seeds has to reach after `steps` (updates, of those that learn from
+    """`least`: what the IQM over seeds has to reach after `steps` (updates, where it learns from
     `data`); `published`: by whom, and what.
 
     A configuration says what differs from the algorithm's defaults.
@@ -56,8 +56,21 @@ class Case:
     data: Data | None = None
 
 
-def _cartpole(algorithm: str, steps: int, least: float, published: str, **config: Any) -> Case:
-    return Case(algorithm, "CartPole-v1", steps, least, published, config)
+def _cartpole(
+    algorithm: str,
+    steps: int,
+    least: float,
+    published: str,
+    data: Data | None = None,
+    **config: Any,
+) -> Case:
+    return Case(algorithm, "CartPole-v1", steps, least, published, config, data=data)
+
+
+_EXPERT, _MIXED = (
+    Data("PPO CartPole, as in rl-zoo3", kind, 15_000) for kind in ("expert", "mixed")
+)
+_REPLAY = Data("SAC Pendulum", "replay", 6_000)
 
 
 CASES: dict[str, Case] = {
@@ -100,6 +113,22 @@ CASES: dict[str, Case] = {
         num_envs_per_env_runner=4, rollout_fragment_length=2, training_intensity=16.0,
         min_sample_timesteps_per_iteration=1000, train_batch_size=64, lr=1e-3, tau=0.01,
         model={"fcnet_hiddens": [64, 64]},
+    ),
+    "BC CartPole": _cartpole("BC", 2000, 475.0, "the expert's", data=_EXPERT),
+    "MARWIL CartPole": _cartpole("MARWIL", 2000, 475.0, "the expert's", data=_MIXED),
+    "BC Pendulum": Case(
+        "BC", "Pendulum-v1", 2000, -250.0, "-200, RLlib",
+        data=Data("PPO Pendulum", "expert", 15_000),
+    ),
+    "MARWIL Pendulum": Case(
+        "MARWIL", "Pendulum-v1", 2000, -500.0, "BC's on these data",
+        data=Data("PPO Pendulum", "mixed", 15_000),
+    ),
+    "IQL Pendulum": Case(
+        "IQL", "Pendulum-v1", 4000, -400.0, "BC's on these data", seeds=3, data=_REPLAY
+    ),
+    "CQL Pendulum": Case(
+        "CQL", "Pendulum-v1", 4000, -400.0, "BC's on these data", seeds=3, data=_REPLAY
     ),
 }  # fmt: skip
 

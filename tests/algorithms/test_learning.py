@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.learning import CASES, Case, Run, row, train
+from benchmarks import learning
+from benchmarks.learning import CASES, Case, Data, Run, row, train
 from tunerl.statistics import iqm
 
 
@@ -25,3 +28,23 @@ def test_a_case_is_trained_to_the_iteration_that_reaches_its_steps() -> None:
     assert all(len(each) == 2 for _, each in run.curve)
     assert len(run.final) == 2
     assert row("tiny", case, Run([], [9.0, 11.0]))[:4] == ["tiny", "200", "10.0", "9, 11"]
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("replay", 500), ("random", 2000)])
+def test_what_learns_from_data_is_told_apart_by_updates(
+    kind: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"num_steps_sampled_before_learning_starts": 900, "model": {"fcnet_hiddens": [8]}}
+    tiny = Case("SAC", "Pendulum-v1", 500, 0.0, "nobody", config)
+    monkeypatch.setattr(learning, "FOLDER", tmp_path)
+    monkeypatch.setitem(CASES, "tiny", tiny)
+    own = {"dataset_num_iters_per_learner": 2, "model": {"fcnet_hiddens": [8]}}
+    case = Case("IQL", "Pendulum-v1", 4, 0.0, "nobody", own, 2, Data("tiny", kind, steps))
+    run = train(case)
+    assert [updates for updates, _ in run.curve] == [2, 4]
+    assert run.data is not None
+    assert -2000 < run.data[0] <= run.data[1] < 0
+    cells = row("tiny", case, run)
+    assert cells[1] == "4 updates"
+    assert cells[-1].startswith("data: -")
+    assert next(tmp_path.glob(f"data/tiny/{kind}-{steps}/*"))
