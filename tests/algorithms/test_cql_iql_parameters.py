@@ -48,11 +48,11 @@ SHARED: dict[str, Any] = {
 VECTORS: dict[str, dict[str, Any]] = {
     "CQL": SHARED | {
         "alpha_lr": 1e-2,
-        "initial_alpha": 0.1,
+        "initial_alpha": 0.5,
         "target_entropy": -3.0,
         "bc_iters": 100,
         "temperature": 0.3,
-        "min_q_weight": 1.0,
+        "min_q_weight": 2.0,
         "lagrangian_thresh": 0.1,
         "deterministic_backup": False,
     },
