@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
     [
         "random-fifo",
         "optuna-asha",
+        "foreign-asha",
         "random-promotion",
         "random-hyperband",
         "random-median",

@@ -149,12 +149,12 @@ def plain_optuna(sampler, searcher, count):
     ("name", "options", "count"),
     [
         ("random", {}, 20),
-        ("tpe", {}, 60),
-        ("tpe", {"n_startup_trials": 5, "multivariate": False}, 40),
-        ("cmaes", {"popsize": 6}, 20),
-        ("nsgaii", {"population_size": 6}, 40),
-        ("nsgaiii", {"population_size": 6}, 30),
-        ("gp", {"n_startup_trials": 4}, 6),
+        ("tpe", {}, 25),
+        ("tpe", {"n_startup_trials": 5, "multivariate": False}, 20),
+        ("cmaes", {"popsize": 6}, 15),
+        ("nsgaii", {"population_size": 6}, 20),
+        ("nsgaiii", {"population_size": 6}, 20),
+        pytest.param("gp", {"n_startup_trials": 4}, 8, marks=pytest.mark.slow),
         ("qmc", {}, 20),
     ],
 )
@@ -217,3 +217,14 @@ def test_early_stopped_trials_of_several_objectives_are_pruned():
     (trial,) = told(several(), [seen])
     assert (trial.state.name, trial.values) == ("PRUNED", None)
     assert trial.intermediate_values == {1: 2.0}
+
+
+def test_a_fixed_parameter_leaves_a_function_of_seed_number_and_history():
+    options = {"name": "partialfixed", "fixed_params": {"x": 0.5}}
+    searcher, history = set_up(OptunaSearch(sampler=options)), []
+    for number in range(14):
+        config = searcher.suggest(number, history)
+        assert config["x"] == 0.5
+        history.append(done(number, config, config["lr"]))
+    again = set_up(OptunaSearch(sampler=options))
+    assert again.suggest(13, history[:13]) == history[13].config

@@ -30,17 +30,9 @@ CASES = [
     {"type": "optuna", "sampler": "qmc"},
     {"type": "optuna", "sampler": {"name": "nsgaii", "population_size": 4}},
     {"type": "optuna", "points_to_evaluate": [{"x": 0.5}, {"net": {"kind": "mlp"}, "n": 16}]},
-    {
-        "type": "optuna",
-        "sampler": {"name": "nsgaiii", "population_size": 4, "crossover": "uniform"},
-    },
-    {
-        "type": "optuna",
-        "sampler": {"name": "partialfixed", "fixed_params": {}},
-    },
     {"type": "quasirandom"},
     {"type": "quasirandom", "sequence": "halton", "points_to_evaluate": [{"x": 0.5}]},
-    {"type": "repeater", "searcher": {"type": "optuna"}, "repeat": 1, "set_index": False},
+    {"type": "repeater", "searcher": {"type": "random"}, "repeat": 1, "set_index": False},
 ]
 ELSEWHERE = {"points"}  # what has no search space, in test_more_searchers.py
 case = pytest.mark.parametrize("options", CASES, ids=str)

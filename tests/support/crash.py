@@ -17,12 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tunerl import registry
 from tunerl import spec as specs
 from tunerl.author.face import Trainable
 from tunerl.control.controller import Controller
 from tunerl.errors import Conflict
 from tunerl.runtime.local import LocalRuntime
+from tunerl.searchers.foreign import ForeignSearcher
 from tunerl.store import Store
 from tunerl.store.records import Lease, Tick
 
@@ -37,6 +40,14 @@ SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
             "num_samples": 5,
             "max_concurrent_trials": 1,
             "searcher": {"type": "optuna", "sampler": "tpe"},
+            "scheduler": {"type": "asha", "max_t": 3, "reduction_factor": 2},
+        },
+        1,
+    ),
+    "foreign-asha": (
+        {
+            "num_samples": 3,
+            "max_concurrent_trials": 1,
             "scheduler": {"type": "asha", "max_t": 3, "reduction_factor": 2},
         },
         1,
@@ -103,6 +114,34 @@ class Walk(Trainable):
         self.state, self.total = checkpoint["state"], checkpoint["total"]
 
 
+class Climber:
+    """A searcher with Ray Tune's verbs and a memory: steps on from the best it has heard of."""
+
+    def __init__(self) -> None:
+        self.rng, self.asked = np.random.RandomState(), dict[str, float]()
+        self.best = (0.0, 0.5)
+
+    def set_search_properties(self, metric: str, mode: str, config: dict[str, Any]) -> bool:
+        self.metric = metric
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        lr = self.best[1] + 0.2 * (self.rng.rand() + np.random.rand() - 1)
+        self.asked[trial_id] = min(max(lr, 0.0), 1.0)
+        return {"lr": self.asked[trial_id], "width": int(self.rng.choice([8, 16]))}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self.best = max(self.best, (result[self.metric], self.asked[trial_id]))
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        self.rng.rand()
+
+
+def custom_of(scenario: str) -> specs.Custom:
+    foreign = scenario.startswith("foreign")
+    return specs.Custom(searcher=ForeignSearcher(Climber()) if foreign else None)
+
+
 class MortalStore(Store):
     """Dies just before (even `at`) or just after (odd `at`) a commit."""
 
@@ -130,7 +169,7 @@ def spec_of(scenario: str) -> tuple[specs.ExperimentSpec, int]:
         "seed": 7,
         "stop": {"training_iteration": 3},
     }
-    return specs.check({**common, **extra}, registry.trainable(Walk)), slots
+    return specs.check({**common, **extra}, registry.trainable(Walk), custom_of(scenario)), slots
 
 
 def drive(url: str, scenario: str, root: str, at: int | None) -> int:
@@ -152,7 +191,7 @@ def drive(url: str, scenario: str, root: str, at: int | None) -> int:
             trainable=registry.trainable(Walk),
             runtime=LocalRuntime(slots),
             root=f"{root}/{found.id}",
-            parts=specs.build(spec),
+            parts=specs.build(spec, custom_of(scenario)),
             lease_seconds=LEASE_S,
         ).run()
         code = 0
