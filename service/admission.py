@@ -38,6 +38,10 @@ def _foreign(body: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("storage", "the service decides where checkpoints go (TUNERL_STORAGE)")
     if body.get("python"):
         yield Problem("python", "Python objects cannot be sent; use tunerl.Tuner in a program")
+    if body.get("origin"):
+        yield Problem(
+            "origin", "the service writes it: ask an experiment for :confirm or :baseline"
+        )
     space = body.get("param_space")
     for name in _texts(space.get("env") if isinstance(space, Mapping) else None):
         if ":" in name:

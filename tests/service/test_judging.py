@@ -87,5 +87,7 @@ def test_what_cannot_be_is_refused_with_its_field(client: Client, swept: Experim
     space = {"x": {"uniform": [0, 1]}}
     body = {"trainable": "Parabola", "param_space": space, "metric": "score", "mode": "max",
             "searcher": {"type": "optuna"}, "warm_start": ["nothing"]}  # fmt: skip
+    with pytest.raises(InvalidSpec, match="origin: the service writes it"):
+        client.create({**body, "origin": {"kind": "confirm"}})
     with pytest.raises(InvalidSpec, match=r"warm_start\[0\]: no experiment"):
         client.create(body)
