@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,32 @@ def custom_parts(
         scheduler if "scheduler" in spec.python else None,
         own_stop if "stop" in spec.python else None,
     )
+
+
+def changes_of(
+    spec: ExperimentSpec, custom: Custom, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], Custom]:
+    """What a program wants changed, as fields of a spec, and its parts that are Python."""
+    fields: dict[str, Any] = dict(given)
+    python = dict.fromkeys(spec.python)
+    if "param_space" in given:
+        tree = tree_of(given["param_space"])
+        custom = replace(custom, space=_space(tree) if python_parts(tree) else None)
+        fields["param_space"] = to_json(tree)
+        _mark(python, "param_space", custom.space)
+    if "stop" in given:
+        fields["stop"], fields["stopper"], stop = _stop(given["stop"])
+        custom = replace(custom, stop=stop)
+        _mark(python, "stop", stop)
+    if "time_budget_s" in given:
+        fields["time_budget_s"] = _seconds(given["time_budget_s"])
+    return {**fields, "python": tuple(python)}, custom
+
+
+def _mark(python: dict[str, None], name: str, part: Any) -> None:
+    python.pop(name, None)
+    if part is not None:
+        python[name] = None
 
 
 def tree_of(param_space: Any) -> Mapping[str, Any]:

@@ -36,7 +36,8 @@ class Resume:
         if tick:
             store.commit(lease, tick)
         for uri in gone:
-            checkpoints.delete(uri)
+            if f"/{lease.experiment_id}/" in uri:  # else of the experiment it was forked from
+                checkpoints.delete(uri)
 
     def _change(self, record: TrialRecord) -> Change | None:
         if record.status is Status.ERROR:

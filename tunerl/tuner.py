@@ -5,17 +5,17 @@ Invariant: what a spec can say is said by the spec; an option given here is hono
 
 from __future__ import annotations
 
-import atexit
 import os
 import secrets
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunerl import judging, registry, resuming
 from tunerl import spec as specs
-from tunerl.assembly import assemble, custom_parts
+from tunerl.assembly import assemble, changes_of, custom_parts
 from tunerl.configs import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from tunerl.control.announcer import check_callbacks
 from tunerl.control.controller import Controller
@@ -23,6 +23,8 @@ from tunerl.control.heartbeat import LEASE_S
 from tunerl.control.interrupts import interruptible
 from tunerl.control.names import Naming
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
+from tunerl.extending import Extension, amended
+from tunerl.opening import open_store
 from tunerl.progress import progress_for
 from tunerl.results.confirmation import Confirmation
 from tunerl.results.grid import ResultGrid
@@ -66,7 +68,9 @@ class Tuner:
             self._trainable, param_space, tune_config, self._run_config
         )
         self._id: str | None = None
+        self._source: str | None = None  # the experiment that this one is forked from
         self._resume: resuming.Resume | None = None
+        self._extension: Extension | None = None
 
     def fit(self) -> ResultGrid:
         """Run the experiment to its end; what came of it.
@@ -77,9 +81,7 @@ class Tuner:
         """
         store = open_store(self._run_config.store)
         parts = specs.build(self._spec, self._custom)
-        if self._id is None:
-            made = store.create_experiment(self._spec.to_json(), self._spec.name, claimable=False)
-            self._id = made.id
+        self._id = self._id or self._create(store)
         owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         lease = store.acquire(self._id, owner, LEASE_S)
         given = self._run_config.runtime
@@ -87,6 +89,9 @@ class Tuner:
             warm(self._trainable, self._spec, parts)
         runtime = create_runtime(given) if isinstance(given, str) else given
         try:
+            if self._extension is not None:
+                self._extension.apply(store, lease)
+                self._extension = None
             if self._resume is not None:
                 self._resume.prepare(store, lease)
             controller = Controller(
@@ -109,6 +114,12 @@ class Tuner:
                 runtime.shutdown()
         self._resume = resuming.Resume()
         return self._finish(status)
+
+    def _create(self, store: Store) -> str:
+        name = self._spec.name
+        if self._source is not None:
+            return store.fork_experiment(self._source, name, claimable=False).id
+        return store.create_experiment(self._spec.to_json(), name, claimable=False).id
 
     def _finish(self, status: ExperimentStatus) -> ResultGrid:
         grid = self.get_results()
@@ -190,7 +201,7 @@ class Tuner:
         found = open_store(self._run_config.store).get_experiment(_id_of(path))
         self._trainable = _trainable(trainable)
         self._spec = specs.from_json(found.spec)
-        self._id = found.id
+        self._id, self._source, self._extension = found.id, None, None
         if self._trainable.name != self._spec.trainable:
             raise InvalidSpec(
                 Problem(
@@ -206,6 +217,66 @@ class Tuner:
         return self
 
     @classmethod
+    def extend(
+        cls,
+        path: str | os.PathLike[str],
+        trainable: Any,
+        *,
+        search_alg: Searcher | None = None,
+        scheduler: Scheduler | None = None,
+        run_config: RunConfig | None = None,
+        **changes: Any,
+    ) -> Tuner:
+        """An experiment, finished or not, that `fit` goes on with under other settings.
+
+        `changes`: `num_samples`, `time_budget_s` (both over all that was run before), `stop`,
+        `param_space`, `max_concurrent_trials`, as they are given to a new experiment. Trials that
+        the old stop rule or budget had ended go on where the new ones let them; new trials come
+        from the new space. The event ``experiment.extended`` keeps what was before. Else as
+        `restore`. Raises `InvalidSpec` for what cannot be changed.
+        """
+        run_config = run_config or RunConfig()
+        if "stop" in changes:
+            run_config = replace(run_config, stop=changes["stop"])
+        space = changes.get("param_space")
+        self = cls.restore(
+            path,
+            trainable,
+            param_space=space,
+            search_alg=search_alg,
+            scheduler=scheduler,
+            run_config=run_config,
+        )
+        fields, custom = changes_of(self._spec, self._custom, changes)
+        after = amended(self._spec, fields, self._trainable, custom)
+        self._extension = Extension(self._spec, after, custom, "stop" in changes)
+        self._spec, self._custom = after, custom
+        return self
+
+    @classmethod
+    def fork(
+        cls,
+        path: str | os.PathLike[str],
+        trainable: Any,
+        *,
+        name: str | None = None,
+        **more: Any,
+    ) -> Tuner:
+        """A new experiment that begins with the trials, results and checkpoints of another.
+
+        `more`: as for `extend`. The other one stays as it is; its checkpoints are pinned, and have
+        to stay as long as the fork is needed.
+        """
+        self = cls.extend(path, trainable, **more)
+        name = name or f"{self._spec.name}-fork"
+        assert self._extension is not None
+        before = replace(self._extension.before, name=name)
+        self._spec = replace(self._spec, name=name)
+        self._extension = replace(self._extension, before=before, after=self._spec)
+        self._source, self._id = self._id, None
+        return self
+
+    @classmethod
     def can_restore(cls, path: str | os.PathLike[str], store: str | Store | None = None) -> bool:
         """Whether the store has an experiment of that id, name or path."""
         try:
@@ -213,23 +284,6 @@ class Tuner:
         except NotFound:
             return False
         return True
-
-
-_stores: dict[str | None, Store] = {}
-
-
-def open_store(given: str | Store | None) -> Store:
-    """The store as given, or the one at a URL (None: the default); opened once a process."""
-    from tunerl.store import Store
-    from tunerl.store.database import default_url
-
-    if isinstance(given, Store):
-        return given
-    url = given or default_url()
-    if url not in _stores:
-        _stores[url] = Store(url)
-        atexit.register(_stores[url].close)
-    return _stores[url]
 
 
 def _trainable(given: Any) -> TrainableSpec:

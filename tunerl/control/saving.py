@@ -152,8 +152,11 @@ class Saver:
         return [number for number, pending in self._pending.items() if pack in pending.packs]
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Remove what the store has forgotten. A failure leaves files behind, nothing worse."""
+        """Remove what the store has forgotten, unless it is of the experiment that this one was
+        forked from. A failure leaves files behind, nothing worse."""
         for uri in uris:
+            if not uri.startswith(f"{self._root.rstrip('/')}/"):
+                continue
             try:
                 checkpoints.delete(uri)
             except CheckpointError as error:

@@ -28,7 +28,7 @@ def rllib_class(name: str) -> type[Any]:
     """
     short = name.removeprefix(RLLIB)
     try:
-        from ray.rllib.algorithms.registry import ALGORITHMS, get_algorithm_class
+        from ray.rllib.algorithms.registry import ALGORITHMS
     except ImportError as error:
         raise TrainableError(
             f"{name!r} is an algorithm of RLlib's, which cannot be imported ({error}); "
@@ -36,7 +36,7 @@ def rllib_class(name: str) -> type[Any]:
         ) from error
     if short not in ALGORITHMS:
         raise NotFound(f"RLlib has no algorithm {short!r}; {nearest(short, ALGORITHMS)}")
-    found: type[Any] = get_algorithm_class(short)
+    found: type[Any] = ALGORITHMS[short]()[0]
     return found
 
 

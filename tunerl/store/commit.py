@@ -120,12 +120,12 @@ class Commits:
             fence(connection, lease, write)
             if lease.experiment_id not in self._modes:
                 self._modes[lease.experiment_id] = connection.scalar(_MODE, of)
-            _Writing(connection, lease, self._modes[lease.experiment_id]).write(tick)
+            Writing(connection, lease, self._modes[lease.experiment_id]).write(tick)
 
         self._database.write(work)
 
 
-class _Writing:
+class Writing:
     """One tick under way in one transaction."""
 
     def __init__(self, connection: sa.Connection, lease: Lease, mode: str | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from tunerl.store import schema
+from tunerl.store.amending import Amendments
 from tunerl.store.artifacts import Artifacts
 from tunerl.store.commit import Commits
 from tunerl.store.database import Database, default_url
@@ -16,7 +17,7 @@ from tunerl.store.leases import Leases
 from tunerl.store.queries import Queries
 
 
-class Store(Experiments, Leases, Commits, Queries, Artifacts):
+class Store(Experiments, Leases, Commits, Queries, Artifacts, Amendments):
     """Experiments, trials, results, checkpoints, events and leases.
 
     Usable from several threads; each process opens its own. Every method raises `StoreError`
