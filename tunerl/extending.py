@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tunerl import spec as specs
-from tunerl.control.replay import recorded
+from tunerl.control.earlier import recorded
 from tunerl.errors import InvalidSpec, Problem, nearest
 from tunerl.spec import Custom, ExperimentSpec
 from tunerl.store.records import Change, Lease, Tick
