@@ -28,7 +28,8 @@ def controller_of(
     Raises `InvalidSpec`, `NotFound` for what this process does not know.
     """
     spec = specs.from_json(experiment.spec)
-    trainable, parts = registry.trainable(spec.trainable), specs.build(spec)
+    trainable = registry.trainable(spec.trainable)
+    parts = specs.build(spec, trainable=trainable)
     if settings.runtime == "ray":
         warm(trainable, spec, parts)
     return Controller(

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parent.parent
         "random-hyperband",
         "random-median",
         "random-seeds",
+        "pbt-pack",
+        "pbt-solos",
+        "pbt-synch",
     ],
 )
 def test_killed_at_every_commit_ends_like_the_undisturbed_run(scenario: str) -> None:
@@ -37,5 +40,7 @@ def test_killed_at_every_commit_ends_like_the_undisturbed_run(scenario: str) -> 
     undisturbed = runs.pop("undisturbed")
     assert undisturbed["status"] == "COMPLETED"
     assert len(runs) > 8
+    assert bool(undisturbed["exploits"]) == scenario.startswith("pbt")
+    assert not undisturbed["pins"]
     for point, outcome in runs.items():
         assert outcome == undisturbed, f"killed at point {point}"

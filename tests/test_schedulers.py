@@ -9,9 +9,10 @@ import pytest
 
 from tunerl import schedulers
 from tunerl.errors import InvalidSpec, MetricError
-from tunerl.schedulers import Pause, Resume, Stop, Widen
+from tunerl.schedulers import Exploit, Pause, Resume, Stop, Widen
 
-CASES = [{"type": name} for name in schedulers.names()] + [
+NEEDED = {"pbt_replay": {"policy_file": [[2, {"lr": 1}], [4, {"lr": 2}]]}}  # options
+CASES = [{"type": name, **NEEDED.get(name, {})} for name in schedulers.names()] + [
     {"type": "asha", "variant": "promotion", "reduction_factor": 2, "max_t": 20},
     {"type": "asha", "brackets": 3, "reduction_factor": 3, "mode": "min", "metric": "m"},
     {"type": "asha", "time_attr": "num_env_steps_sampled_lifetime", "max_t": 10**9,
@@ -34,6 +35,9 @@ CASES = [{"type": name} for name in schedulers.names()] + [
         {"name": "threshold", "lower": 3.0},
         {"name": "wilcoxon", "p_threshold": 0.2},
     )),
+    {"type": "pbt", "time_attr": "training_iteration", "perturbation_interval": 3, "synch": True},
+    {"type": "pbt", "time_attr": "training_iteration", "perturbation_interval": 1, "mode": "min"},
+    {"type": "pb2", "time_attr": "training_iteration", "perturbation_interval": 2},
 ]  # fmt: skip
 case = pytest.mark.parametrize("options", CASES, ids=str)
 
@@ -72,6 +76,8 @@ def sweep(scheduler, trials=24, length=25, seed=0):
                 assert decision.trial in running
                 running.discard(decision.trial)
                 paused.add(decision.trial)
+            elif isinstance(decision, Exploit):
+                assert {decision.target, decision.source} <= running | paused
             else:
                 running.discard(decision.trial)
                 paused.discard(decision.trial)

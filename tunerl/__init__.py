@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tunerl.registry import register_env, register_trainable
     from tunerl.results import Result, ResultGrid
     from tunerl.schedulers import (
+        PB2,
         ASHAScheduler,
         AsyncHyperBandScheduler,
         DEHBScheduler,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         HyperBandScheduler,
         MedianStoppingRule,
         OptunaPruner,
+        PopulationBasedTraining,
+        PopulationBasedTrainingReplay,
         SeedHalvingScheduler,
     )
     from tunerl.searchers import (
@@ -101,6 +104,7 @@ _HOMES = {
     "tunerl.registry": ("register_env", "register_trainable"),
     "tunerl.results": ("Result", "ResultGrid"),
     "tunerl.schedulers": (
+        "PB2",
         "ASHAScheduler",
         "AsyncHyperBandScheduler",
         "DEHBScheduler",
@@ -109,6 +113,8 @@ _HOMES = {
         "HyperBandScheduler",
         "MedianStoppingRule",
         "OptunaPruner",
+        "PopulationBasedTraining",
+        "PopulationBasedTrainingReplay",
         "SeedHalvingScheduler",
     ),
     "tunerl.searchers": (
@@ -154,6 +160,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DEHB",
+    "PB2",
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
     "BasicVariantGenerator",
@@ -179,6 +186,8 @@ __all__ = [
     "NoopStopper",
     "OptunaPruner",
     "OptunaSearch",
+    "PopulationBasedTraining",
+    "PopulationBasedTrainingReplay",
     "QuasiRandomSearch",
     "Repeater",
     "Result",

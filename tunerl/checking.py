@@ -25,7 +25,7 @@ from tunerl.errors import (
     nearest,
 )
 from tunerl.metrics import nearest_metric
-from tunerl.probing import probe
+from tunerl.probing import probe, structural
 from tunerl.space import Space
 from tunerl.space import from_json as space_from_json
 from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
@@ -112,15 +112,17 @@ def checked(
     if trainable is not None and spec.metric is None and spec.mode is None:
         metric, mode = trainable.objective_of(spec.param_space) or (None, None)
         spec = replace(spec, metric=metric, mode=mode)
-    space = _collect(lambda: _space(spec, custom), problems)
-    searcher = scheduler = None
+    scheduler = _collect(lambda: _scheduler(spec, custom), problems)
+    space = _collect(lambda: _space(spec, custom, scheduler), problems)
+    searcher = None
     if space is not None:
         searcher = _collect(lambda: _searcher(spec, custom, space), problems)
         if trainable is not None:
             problems += _configurations(spec, trainable, space)
     _collect(lambda: _stopper(spec), problems)
-    if trainable is not None or spec.metric is not None:  # else nobody knows its metric yet
-        scheduler = _collect(lambda: _scheduler(spec, custom), problems)
+    if scheduler is not None and (trainable is not None or spec.metric is not None):
+        # else nobody knows its metric yet
+        _collect(lambda: _set_up(scheduler, spec, space, searcher, trainable), problems)
     if searcher is not None and scheduler is not None:
         problems += _pair(searcher, scheduler)
     if problems:
@@ -129,13 +131,16 @@ def checked(
     return spec
 
 
-def parts(spec: ExperimentSpec, custom: Custom) -> Parts:
+def parts(spec: ExperimentSpec, custom: Custom, trainable: TrainableSpec | None) -> Parts:
     """See `tunerl.spec.build`."""
-    space = _space(spec, custom)
+    scheduler = _scheduler(spec, custom)
+    space = _space(spec, custom, scheduler)
+    searcher = _searcher(spec, custom, space)
+    _set_up(scheduler, spec, space, searcher, trainable)
     return Parts(
         space,
-        _searcher(spec, custom, space),
-        _scheduler(spec, custom),
+        searcher,
+        scheduler,
         StopRules(spec.stop, custom.stop or _stopper(spec)),
         Objects(space),
     )
@@ -156,9 +161,10 @@ def _trainable(name: str) -> TrainableSpec:
         raise InvalidSpec(Problem("trainable", str(error))) from error
 
 
-def _space(spec: ExperimentSpec, custom: Custom) -> Space:
+def _space(spec: ExperimentSpec, custom: Custom, scheduler: schedulers.Scheduler | None) -> Space:
     try:
-        return custom.space or Space(space_from_json(spec.param_space))
+        space = custom.space or Space(space_from_json(spec.param_space))
+        return space if scheduler is None else scheduler.complete(space)
     except InvalidSpace as error:
         raise InvalidSpace(list(_below("param_space", error.problems))) from error
 
@@ -182,9 +188,23 @@ def _searcher(spec: ExperimentSpec, custom: Custom, space: Space) -> searchers.S
 
 
 def _scheduler(spec: ExperimentSpec, custom: Custom) -> schedulers.Scheduler:
-    scheduler = custom.scheduler or schedulers.create(spec.scheduler)
+    return custom.scheduler or schedulers.create(spec.scheduler)
+
+
+def _set_up(
+    scheduler: schedulers.Scheduler,
+    spec: ExperimentSpec,
+    space: Space | None,
+    searcher: searchers.Searcher | None,
+    trainable: TrainableSpec | None,
+) -> None:
     scheduler.setup(spec.metric, spec.mode, spec.seed)
-    return scheduler
+
+    def fixed(asked: Space) -> set[str]:
+        return set() if trainable is None else structural(trainable, asked, spec.seed)
+
+    if space is not None and searcher is not None:
+        scheduler.introduce(space, searcher.total, fixed)
 
 
 def _pair(searcher: searchers.Searcher, scheduler: schedulers.Scheduler) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ Invariant: `flatten` returns only what JSON can carry, under flat ``/``-joined n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from tunerl.errors import MetricError, nearest
 from tunerl.trial import Metrics
+
+_COUNTERS = ("training_iteration", "time_total_s", "timesteps_total", "episodes_total")
 
 
 def flatten(metrics: Mapping[Any, Any]) -> Metrics:
@@ -29,6 +32,18 @@ def flatten(metrics: Mapping[Any, Any]) -> Metrics:
     flat: Metrics = {}
     _flatten(metrics, "", flat)
     return flat
+
+
+def counters(metrics: Metrics) -> dict[str, float]:
+    """What only grows in the life of a trial: iterations, seconds, and all that is "lifetime"."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if (name in _COUNTERS or name.endswith("_lifetime"))
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
 
 
 def _flatten(metrics: Mapping[Any, Any], prefix: str, flat: Metrics) -> None:

@@ -40,6 +40,32 @@ def probe(
     return (good or samples)[0], problems
 
 
+def structural(trainable: TrainableSpec, space: Space, seed: int = 0) -> set[str]:
+    """The paths of a space in which a trial cannot change while it trains: what the trainable
+    declares as `fixed`, and where other values need another pack."""
+    config, _ = probe(trainable, space, seed)
+    declared = trainable.schema().get("properties", {})
+    found = {
+        path
+        for path in space.searched
+        if declared.get(path.split("/")[0], {}).get("x-vector") is False
+    }
+    for path, domain in space.domains.items():
+        if config is None or path in found or "[" in path:
+            continue
+        made = [_with(config, path.split("/"), value) for value in _ends(domain)]
+        if len({_key(trainable, one) for one in made if one is not None} - {None}) > 1:
+            found.add(path)
+    return found
+
+
+def _key(trainable: TrainableSpec, config: Config) -> str | None:
+    try:
+        return trainable.pack_key(trainable.resolve(copy.deepcopy(config)))
+    except InvalidConfig:
+        return None
+
+
 def _shared(found: list[list[Problem]]) -> list[Problem]:
     """The problems whose paths come up every time."""
     paths = [{problem.path for problem in problems} for problems in found]

@@ -131,8 +131,10 @@ def check(
     return checked(from_json(spec) if isinstance(spec, Mapping) else spec, trainable, custom)
 
 
-def build(spec: ExperimentSpec, custom: Custom | None = None) -> Parts:
-    """Fresh pieces for a controller. Raises `InvalidSpec`, `InvalidSpace`."""
+def build(
+    spec: ExperimentSpec, custom: Custom | None = None, trainable: TrainableSpec | None = None
+) -> Parts:
+    """Fresh pieces for a controller of `trainable`. Raises `InvalidSpec`, `InvalidSpace`."""
     from tunerl.checking import parts
 
-    return parts(spec, custom or Custom())
+    return parts(spec, custom or Custom(), trainable)

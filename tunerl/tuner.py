@@ -80,7 +80,7 @@ class Tuner:
         appears, `InvalidSpec` for resources nobody has.
         """
         store = open_store(self._run_config.store)
-        parts = specs.build(self._spec, self._custom)
+        parts = specs.build(self._spec, self._custom, self._trainable)
         self._id = self._id or self._create(store)
         owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         lease = store.acquire(self._id, owner, LEASE_S)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.runs import Herd, HerdPack
 from tunerl import registry
 from tunerl import spec as specs
 from tunerl.author.face import Trainable
@@ -28,11 +29,20 @@ from tunerl.runtime.local import LocalRuntime
 from tunerl.searchers.foreign import ForeignSearcher
 from tunerl.store import Store
 from tunerl.store.records import Lease, Tick
+from tunerl.trainable import Failure, Pack, State, TrainableSpec
+from tunerl.trial import Config, Metrics, ReplicaId
 
 LEASE_S = 0.02
 CLOCKS = ("time_this_iter_s", "time_total_s")
 
 SPACE = {"lr": {"uniform": [0.0, 1.0]}, "width": {"choice": [8, 16]}}
+PBT = {
+    "type": "pbt",
+    "time_attr": "training_iteration",
+    "perturbation_interval": 2,
+    "quantile_fraction": 0.5,
+    "hyperparam_mutations": {"lr": {"uniform": [0.0, 1.0]}},
+}
 SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
     "random-fifo": ({"num_samples": 3, "num_seeds": 2, "checkpoint": {"frequency": 2}}, 4),
     "optuna-asha": (
@@ -93,6 +103,13 @@ SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
         },
         1,
     ),
+    "pbt-pack": ({"num_samples": 4, "stop": {"training_iteration": 7}, "scheduler": PBT}, 1),
+    "pbt-solos": ({"num_samples": 3, "stop": {"training_iteration": 5}, "scheduler": PBT}, 3),
+    "pbt-synch": (
+        {"num_samples": 3, "num_seeds": 2, "stop": {"training_iteration": 5}}
+        | {"scheduler": {**PBT, "synch": True}},
+        4,
+    ),
 }
 
 
@@ -142,6 +159,31 @@ def custom_of(scenario: str) -> specs.Custom:
     return specs.Custom(searcher=ForeignSearcher(Climber()) if foreign else None)
 
 
+class FlockPack(HerdPack):
+    """Eight walks in one pack."""
+
+    def join(self, id: ReplicaId, config: Config, seed: int, state: State | None = None) -> None:
+        super().join(id, config, seed, state)
+        self.seeds = {**getattr(self, "seeds", {}), id: seed}
+
+    def step(self) -> dict[ReplicaId, Metrics | Failure]:
+        for id, (lr, total, iteration) in self.members.items():
+            chance = (self.seeds[id] * (iteration + 1)) % 1009 / 1009
+            self.members[id] = (lr, total + chance, iteration)
+        return super().step()
+
+
+class Flock(Herd):
+    name = "Flock"
+
+    def open(self, config: Config) -> Pack:
+        return FlockPack()
+
+
+def trainable_of(scenario: str) -> TrainableSpec:
+    return Flock() if scenario == "pbt-pack" else registry.trainable(Walk)
+
+
 class MortalStore(Store):
     """Dies just before (even `at`) or just after (odd `at`) a commit."""
 
@@ -162,14 +204,14 @@ class MortalStore(Store):
 def spec_of(scenario: str) -> tuple[specs.ExperimentSpec, int]:
     extra, slots = SCENARIOS[scenario]
     common = {
-        "trainable": "Walk",
+        "trainable": trainable_of(scenario).name,
         "param_space": SPACE,
         "metric": "score",
         "mode": "max",
         "seed": 7,
         "stop": {"training_iteration": 3},
     }
-    return specs.check({**common, **extra}, registry.trainable(Walk), custom_of(scenario)), slots
+    return specs.check({**common, **extra}, trainable_of(scenario), custom_of(scenario)), slots
 
 
 def drive(url: str, scenario: str, root: str, at: int | None) -> int:
@@ -188,10 +230,10 @@ def drive(url: str, scenario: str, root: str, at: int | None) -> int:
             store=store,
             lease=lease,
             spec=spec,
-            trainable=registry.trainable(Walk),
+            trainable=trainable_of(scenario),
             runtime=LocalRuntime(slots),
             root=f"{root}/{found.id}",
-            parts=specs.build(spec, custom_of(scenario)),
+            parts=specs.build(spec, custom_of(scenario), trainable_of(scenario)),
             lease_seconds=LEASE_S,
         ).run()
         code = 0
@@ -214,7 +256,7 @@ def outcome(url: str) -> dict[str, Any]:
     """All that must not depend on when a controller died."""
     with Store(url) as store:
         (found,), _ = store.list_experiments()
-        results = store.results(found.id)
+        results, events = store.results(found.id), store.events(found.id, limit=10_000)
         return {
             "status": found.status,
             "trials": [
@@ -225,7 +267,9 @@ def outcome(url: str) -> dict[str, Any]:
                 [r.trial, r.iteration, r.objective, *map(timeless, [r.metrics, *r.replicas])]
                 for r in results
             ),
+            "exploits": [[e.trial, e.data] for e in events if e.kind == "trial.exploit"],
             "checkpoints": [[c.trial, c.iteration] for c in store.checkpoints(found.id)],
+            "pins": [c.uri for c in store.checkpoints(found.id) if c.pins],
         }
 
 

@@ -104,7 +104,8 @@ class Experiment:
             "stop": {"training_iteration": 3},
             **fields,
         }
-        self.custom = specs.Custom(stop=given.pop("custom_stop", None))
+        stop, own = given.pop("custom_stop", None), given.pop("custom_scheduler", None)
+        self.custom = specs.Custom(stop=stop, scheduler=own)
         self.spec = specs.check(given, self.trainable, self.custom)
         self.home = home
         self.store = Store(f"sqlite:///{home / 'tunerl.db'}")
@@ -119,7 +120,7 @@ class Experiment:
             trainable=self.trainable,
             runtime=runtime or LocalRuntime(2),
             root=f"{self.home}/{self.id}",
-            parts=specs.build(self.spec, self.custom),
+            parts=specs.build(self.spec, self.custom, self.trainable),
             **more,
         )
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control.announcer import Announcer
+from tunerl.control.decisions import Decisions
 from tunerl.control.earlier import learn
+from tunerl.control.exploits import Exploits
 from tunerl.control.fleet import Fleet
 from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
 from tunerl.control.names import Naming
+from tunerl.control.needs import Assessor
 from tunerl.control.proposer import Proposer
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
@@ -99,11 +102,16 @@ class Controller:
             fleet=self._fleet,
             objects=self.parts.objects,
         )
+        assessor = Assessor(self.spec, self.trainable, self.parts)
+        parts, ledger, fleet, saver = self.parts, self._ledger, self._fleet, self._saver
+        self._exploits = Exploits(ledger, fleet, saver, self._referee, parts.objects, assessor)
+        referee, exploits = self._referee, self._exploits
+        self._decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
         self._recorder = Recorder(
-            self.spec, self.parts.rules, self._ledger, self._fleet, self._saver, self._referee
+            self.spec, parts.rules, ledger, fleet, saver, referee, self._decisions
         )
         self._proposer = Proposer(
-            self.spec, self.trainable, self.parts, self._ledger, self._fleet, self._recorder
+            self.spec, assessor, parts, ledger, fleet, referee, self._decisions, self._recorder
         )
 
     def interrupt(self, reason: str, *, requeue: bool = False) -> None:
@@ -157,11 +165,15 @@ class Controller:
             self._used = time_used(self.store, experiment.id)
             self.parts.rules.resume(self._used)
         learn(self.store, self._ledger, self.spec, self.parts.searcher, self.parts.objects)
-        replay(self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects)
-        self._saver.restore(self.store.checkpoints(experiment.id))
+        replayed = replay(
+            self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects
+        )
+        self._saver.restore(self.store.checkpoints(experiment.id), replayed.passing)
         self._announcer.start()
         for run in self._ledger.unfinished:
             self._proposer.prepare(run)
+        self._fleet.bring_level(replayed.interrupted)
+        self._exploits.resume(replayed.undone)
         if experiment.status is ExperimentStatus.CANCELING:
             self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
             return
@@ -207,7 +219,7 @@ class Controller:
         deadline = time.monotonic() + SUSPEND_S
         self._drain(deadline)
         if save:
-            self._recorder.save_all()
+            self._decisions.save_all()
             self._fleet.dispatch(self._ledger.trials, step=False)
             self._drain(deadline)
         self._give_back()
@@ -251,11 +263,12 @@ class Controller:
         """Nothing new begins, and what runs ends after the iteration it is at."""
         self._draining = Outcome(ExperimentStatus.COMPLETED, text)
         for run in self._ledger.unfinished:
-            self._recorder.end(run, reason)
+            self._decisions.end(run, reason)
 
     def _fill(self) -> None:
         if self._outcome is not None:
             return
+        self._exploits.review()
         if self._draining is None:
             self._proposer.fill()
             self._place()
@@ -265,7 +278,7 @@ class Controller:
 
     def _place(self) -> None:
         for run in self._fleet.place(self._ledger.of[Status.PENDING].values()):
-            self._recorder.placed(run)
+            self._decisions.placed(run)
 
     def _idle(self) -> None:
         """Nobody runs. The end, unless someone waits for a place or was put aside."""
@@ -275,10 +288,10 @@ class Controller:
             return
         elif self._ledger.of[Status.PAUSED]:
             self._ledger.event(IDLE, "nothing runs; the scheduler is asked what next")
-            self._recorder.apply(self._referee.idle())
+            self._decisions.apply(self._referee.idle())
             if not self._ledger.of[Status.PENDING]:
                 for run in list(self._ledger.of[Status.PAUSED].values()):
-                    self._recorder.end(run, Reason.SCHEDULER)
+                    self._decisions.end(run, Reason.SCHEDULER)
         elif not self._proposer.fill():
             if not self._proposer.exhausted:
                 name = self.parts.searcher.name

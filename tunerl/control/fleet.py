@@ -14,11 +14,23 @@ from dataclasses import dataclass, field
 from tunerl.control.ledger import Run
 from tunerl.control.packing import Open, Waiting, place
 from tunerl.errors import InvalidSpec, Problem
-from tunerl.runtime.base import Join, Leave, Order, Runtime, Step
+from tunerl.metrics import counters
+from tunerl.runtime.base import (
+    Configure,
+    Copy,
+    Join,
+    Leave,
+    Order,
+    Runtime,
+    Save,
+    Step,
+)
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, ReplicaId
+from tunerl.trial import Config, ReplicaId, Status
 
 SLOTS_TTL_S = 5.0  # clusters grow and shrink
+
+_ALIVE = (Status.PENDING, Status.RUNNING)
 
 
 @dataclass
@@ -43,6 +55,16 @@ class PackInPlay:
         return nothing and not self.members and not self.busy
 
 
+def counters_of(run: Run, index: int) -> dict[str, float]:
+    """How far a replica's own counters have come."""
+    last = run.replicas_last[index] if index < len(run.replicas_last) else {}
+    return counters(last) | {"training_iteration": run.iteration}
+
+
+def _heard(pack: PackInPlay, runs: dict[int, Run]) -> int:
+    return min((runs[id.trial].heard for id in pack.members), default=0)
+
+
 class Fleet:
     """The open packs of one experiment on a runtime."""
 
@@ -51,6 +73,30 @@ class Fleet:
         self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
         self._slots: dict[tuple[tuple[str, float], ...], tuple[float, int]] = {}
         self.packs: dict[str, PackInPlay] = {}
+        self._level: dict[int, Run] = {}
+
+    def bring_level(self, runs: Iterable[Run]) -> None:
+        """On a runtime that keeps the order of reports: these trials go on only when all of them
+        stand where their results end, so that what comes next comes in the order in which it would
+        have come without the interruption."""
+        if self._runtime.ordered:
+            self._level |= {run.number: run for run in runs}
+
+    def _check_level(self) -> None:
+        """Forget who has ended or was put aside; all of them once they are level."""
+        self._level = {n: run for n, run in self._level.items() if run.status in _ALIVE}
+        runs = self._level.values()
+        if all(run.status is Status.RUNNING and run.behind <= 0 for run in runs):
+            self._level.clear()
+
+    def _eligible(self, waiting: Iterable[Run]) -> list[Run]:
+        """Who may be placed now: while some are brought level, who is as far behind as the last."""
+        self._check_level()
+        found = [run for run in waiting if not run.waits]
+        if not self._level:
+            return found
+        most = max((run.behind for run in self._level.values() if not run.waits), default=0)
+        return [run for run in found if run.number in self._level and run.behind >= most]
 
     @property
     def busy(self) -> bool:
@@ -86,7 +132,7 @@ class Fleet:
 
     def place(self, waiting: Iterable[Run]) -> list[Run]:
         """Give places to waiting trials and note their joins; returns those that got one."""
-        runs = {run.number: run for run in waiting}
+        runs = {run.number: run for run in self._eligible(waiting)}
         asked = [
             Waiting(
                 run.number,
@@ -131,15 +177,18 @@ class Fleet:
     def _join(self, pack: PackInPlay, run: Run, index: int) -> None:
         pack.members.add(ReplicaId(run.number, index))
         run.packs[index] = pack.name
-        if index < run.saved < len(run.seeds):
+        if index < run.saved < len(run.seeds) and not run.heir:
             run.held.add(index)
         else:
             self._send(pack, run, index)
 
     def _send(self, pack: PackInPlay, run: Run, index: int) -> None:
         uri = f"{run.checkpoint}/{index}" if index < run.saved else None
+        own: dict[str, float] | None = None
+        if run.heir and run.takeover is not None:
+            uri, own = f"{run.takeover.uri}/{index}", counters_of(run, index)
         id = ReplicaId(run.number, index)
-        pack.orders.append(Join(id, run.resolved, run.seeds[index], uri))
+        pack.orders.append(Join(id, run.resolved, run.seeds[index], uri, own))
 
     def admit(self, run: Run) -> None:
         """Let the replicas of a trial that were held join."""
@@ -166,13 +215,44 @@ class Fleet:
         """Send `order` with the next advance of the pack of one of a trial's replicas."""
         self.packs[run.packs[index]].orders.append(order)
 
+    def unsend(self, run: Run) -> bool:
+        """Take back the saves of a trial that were not sent; whether there were any."""
+        ids, found = set(run.replicas), False
+        for pack in self.packs.values():
+            kept = [o for o in pack.orders if not (isinstance(o, Save) and o.id in ids)]
+            found, pack.orders = found or len(kept) < len(pack.orders), kept
+        return found
+
+    def copy(self, source: Run, target: Run) -> None:
+        """The target takes over state and configuration of its neighbour, replica by replica."""
+        for index, name in target.packs.items():
+            one, other = ReplicaId(source.number, index), ReplicaId(target.number, index)
+            orders = self.packs[name].orders
+            if source is not target:
+                orders.append(Copy(one, other, counters_of(target, index)))
+            orders.append(Configure(other, target.resolved))
+
     def idle(self, run: Run) -> bool:
         """Whether none of a trial's packs is under way."""
         return not any(self.packs[name].busy for name in run.packs.values())
 
+    def stands(self, run: Run) -> bool:
+        """Whether all replicas are at the trial's last recorded iteration, none under way."""
+        return not run.reported and run.position >= run.iteration and self.idle(run)
+
     def dispatch(self, runs: dict[int, Run], *, step: bool = True) -> None:
         """Send every idle pack its orders and let it step; close those that nobody needs."""
-        for pack in list(self.packs.values()):
+        self._check_level()
+        held = bool(self._level)
+        sent = self._send_all(runs, step=step)
+        if held and not sent and not self.busy:  # those who are missing find no place
+            self._level.clear()
+            self._send_all(runs, step=step)
+
+    def _send_all(self, runs: dict[int, Run], *, step: bool) -> bool:
+        """The packs whose members have waited longest for a result come first."""
+        sent = False
+        for pack in sorted(self.packs.values(), key=lambda pack: _heard(pack, runs)):
             if pack.busy:
                 continue
             if pack.vacant:
@@ -186,8 +266,9 @@ class Fleet:
             if not pack.opened:
                 self._runtime.open(pack.name, self._spec, pack.config)
                 pack.opened = True
-            pack.busy = True
+            pack.busy = sent = True
             self._runtime.advance(pack.name, orders)
+        return sent
 
     def _waits(self, pack: PackInPlay, runs: dict[int, Run]) -> bool:
         """Whether a member has finished the iteration that its siblings elsewhere are still at, or
@@ -197,6 +278,8 @@ class Fleet:
         for id in pack.members:
             run = runs[id.trial]
             if id.index in run.reported or (pack.exclusive and id.index in run.done):
+                return True
+            if run.number in self._level and run.behind <= 0:
                 return True
         return False
 

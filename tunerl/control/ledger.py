@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunerl.control.needs import Needs
 from tunerl.searchers.base import Observation
 from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
 from tunerl.trial import Config, Metrics, Reason, Status, Trial
@@ -35,13 +36,33 @@ class Intent:
 
 
 @dataclass
+class Takeover:
+    """An exploit that is not carried out yet: a trial is to go on from the state of `source`.
+
+    `at`: the iteration of the source that counts; None: the source is to be looked at. `uri`: the
+    source's checkpoint, pinned for this. `own`: whether the target keeps its own state, and takes
+    nothing but `config`. `copying`: the orders are out; it is over once the target is saved.
+    `blocked`: somebody still needs the target's old state.
+    """
+
+    source: int
+    config: Config
+    at: int | None = None
+    uri: str | None = None
+    own: bool = False
+    copying: bool = False
+    blocked: bool = False
+
+
+@dataclass
 class Run(Trial):
-    """A trial as its controller sees it. `order`: its rank in the queue.
+    """A trial as its controller sees it.
 
     `reported`: replicas (by index) that have finished the iteration in progress. `done`: those that
     said so, with their last metrics. `held`: those that wait, with a place but outside of their
     pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
-    result on it had how many replicas.
+    result on it had how many replicas. `heard`: how many results there were at its last one, or
+    when what it is to take over was there.
     """
 
     resolved: Config = field(default_factory=dict)
@@ -56,6 +77,34 @@ class Run(Trial):
     losses: int = 0  # workers lost in a row without a new result
     held: set[int] = field(default_factory=set)
     widths: list[tuple[int, int]] = field(default_factory=list)
+    takeover: Takeover | None = None
+    replicas_last: list[Metrics] = field(default_factory=list)  # their own metrics in `last`
+    heard: int = 0
+
+    @property
+    def behind(self) -> int:
+        """How many recorded iterations it has to go through once more."""
+        if self.status is Status.RUNNING:
+            return self.iteration - self.position
+        return 0 if self.heir else self.iteration - self.checkpoint_iteration
+
+    @property
+    def heir(self) -> bool:
+        """Whether it goes on from another trial's checkpoint."""
+        return self.takeover is not None and self.takeover.uri is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it cannot be placed: the state that it is to take over is not there yet."""
+        takeover = self.takeover
+        if takeover is None or takeover.own:
+            return False
+        return takeover.uri is None or takeover.blocked
+
+    def take(self, needs: Needs) -> None:
+        """Take over what its configuration needs."""
+        self.resolved, self.key = needs.resolved, needs.key
+        self.capacity, self.resources = needs.capacity, needs.resources
 
     def reset(self) -> None:
         """Forget what its replicas did since they joined."""
@@ -167,6 +216,7 @@ class Ledger:
             run.widths.append((result.iteration, count))
         run.iteration, run.last = result.iteration, result.metrics
         self.results += 1
+        run.replicas_last, run.heard = result.replicas or [result.metrics], self.results
         seen, value = self.history[run.number], result.objective
         seen.last = result.metrics
         if value is None:
@@ -180,6 +230,14 @@ class Ledger:
 
     def checkpoint(self, record: CheckpointRecord) -> None:
         self._tick.checkpoints.append(record)
+
+    def pin(self, uri: str, more: int) -> None:
+        """Keep a checkpoint from being deleted (1), or no longer (-1)."""
+        self._tick.pins.append((uri, more))
+
+    def configure(self, run: Run, frozen: Config) -> None:
+        """Write down another configuration of a trial, as JSON."""
+        self._tick.changes.append(Change(run.number, run.status, config=frozen))
 
     def forget(self, uri: str) -> None:
         self._tick.forgotten.append(uri)

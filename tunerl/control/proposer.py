@@ -6,15 +6,16 @@ and the history; never from the clock.
 
 from __future__ import annotations
 
+from tunerl.control.decisions import Decisions
 from tunerl.control.fleet import Fleet
 from tunerl.control.ledger import Ledger, Run, replica_seeds
+from tunerl.control.needs import Assessor
 from tunerl.control.recorder import Recorder
+from tunerl.control.referee import Referee
 from tunerl.errors import InvalidConfig, InvalidSpec, Problem
-from tunerl.kinds import Kinds
 from tunerl.searchers.base import Wait
 from tunerl.spec import ExperimentSpec, Parts
-from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, Status
+from tunerl.trial import Status
 
 MAX_REFUSED = 100  # invalid configurations from the beginning on, until the space is to blame
 
@@ -25,15 +26,17 @@ class Proposer:
     def __init__(
         self,
         spec: ExperimentSpec,
-        trainable: TrainableSpec,
+        assessor: Assessor,
         parts: Parts,
         ledger: Ledger,
         fleet: Fleet,
+        referee: Referee,
+        decisions: Decisions,
         recorder: Recorder,
     ) -> None:
-        self._spec, self._trainable, self._parts = spec, trainable, parts
+        self._spec, self._assessor, self._parts = spec, assessor, parts
         self._ledger, self._fleet, self._recorder = ledger, fleet, recorder
-        self._kinds: Kinds | None = None
+        self._referee, self._decisions = referee, decisions
         self.exhausted = False
 
     def fill(self) -> bool:
@@ -85,7 +88,7 @@ class Proposer:
         config = self._parts.objects.thaw(frozen)
         seeds = self._seeds(number)
         run = self._ledger.add(config, seeds, frozen)
-        self._recorder.apply(self._recorder.referee.added(number, config))
+        self._decisions.apply(self._referee.added(number, config))
         self.prepare(run)
         return True
 
@@ -98,22 +101,8 @@ class Proposer:
     def prepare(self, run: Run) -> None:
         """Find out what a trial needs; one whose configuration is refused ends at once."""
         try:
-            run.resolved = self._planned(self._trainable.resolve(dict(run.config)))
-            run.key = self._trainable.pack_key(run.resolved)
-            run.capacity = self._trainable.capacity(run.resolved)
-            run.resources = dict(self._trainable.resources(run.resolved))
+            run.take(self._assessor.of(run.config))
         except InvalidConfig as error:
             self._recorder.refuse(run, str(error))
             return
-        if run.capacity < 1:
-            raise InvalidSpec(
-                Problem("trainable", f"{self._trainable.name!r} has packs of {run.capacity}")
-            )
         self._fleet.check(run, self._parts.scheduler.most_seeds)
-
-    def _planned(self, config: Config) -> Config:
-        if type(self._trainable).plan is TrainableSpec.plan:
-            return config
-        self._kinds = self._kinds or Kinds(self._trainable, self._spec, self._parts)
-        replicas = self._kinds.replicas(config)
-        return self._trainable.plan(config, replicas=replicas, stop=self._spec.stop)

@@ -37,6 +37,10 @@ class Referee:
             return Reason.STOP_RULE, self._scheduler.on_complete(run.number, metrics)
         return None, self._scheduler.on_result(run.number, metrics)
 
+    def exploited(self, target: int, source: int, config: Config) -> None:
+        """The target goes on with `config`, whatever the scheduler's decision said."""
+        self._scheduler.on_exploit(target, source, config)
+
     def completed(self, run: Run, metrics: Mapping[str, Any] | None) -> list[Decision]:
         """A trial ended without a further result."""
         return self._scheduler.on_complete(run.number, metrics)

@@ -6,17 +6,19 @@ decide from here on what they would have decided without the interruption.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tunerl.control import exploits
 from tunerl.control.earlier import events, recorded
-from tunerl.control.ledger import Intent, Ledger, Run
+from tunerl.control.ledger import Intent, Ledger, Run, Takeover
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
 from tunerl.errors import MetricError
-from tunerl.schedulers.base import Decision, Pause, Resume, Stop, Widen
-from tunerl.store.records import ResultRecord, TrialRecord
+from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop, Widen
+from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status
 
 if TYPE_CHECKING:
@@ -27,13 +29,51 @@ STARTED, IDLE = "experiment.started", "scheduler.idle"  # kinds of events that a
 
 def replay(
     store: Store, ledger: Ledger, referee: Referee, mode: str | None, objects: Objects
-) -> None:
+) -> Replayed:
     """Fill an empty ledger; trials that were running are PENDING again afterwards."""
-    _Replay(store, ledger, referee, mode, objects).run()
-    for run in list(ledger.of[Status.RUNNING].values()):
+    replayed = _Replay(store, ledger, referee, mode, objects)
+    replayed.run()
+    interrupted = list(ledger.of[Status.RUNNING].values())
+    for run in interrupted:
         ledger.move(run, Status.PENDING)
     for run in list(ledger.of[Status.PENDING].values()):
         _carry_out(ledger, run)
+    return Replayed(interrupted, replayed.exploits.passing, replayed.undone)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """`interrupted`: the trials that were running. `passing`: checkpoints that were made for an
+    exploit only, as trial and iteration. `undone`: exploits that nothing was written down of."""
+
+    interrupted: list[Run]
+    passing: set[tuple[int, int]]
+    undone: list[Exploit]
+
+
+class _Exploits:
+    """The recorded exploits: of each trial in their order, and which is still open."""
+
+    def __init__(self) -> None:
+        self.decided: dict[int, list[dict[str, Any]]] = {}
+        self.pinned: dict[int, dict[str, Any]] = {}  # by target
+        self.open: set[int] = set()
+        self.passing: set[tuple[int, int]] = set()
+
+    def read(self, event: Event) -> None:
+        if event.kind == exploits.PINNED and event.trial is not None:
+            self.pinned[event.data["target"]] = event.data
+            if event.data["passing"]:
+                self.passing.add((event.trial, event.data["iteration"]))
+        elif event.kind == exploits.DECIDED and event.trial is not None:
+            self.decided.setdefault(event.trial, []).append(event.data)
+            self.open.add(event.trial)
+            self.pinned.pop(event.trial, None)
+        elif event.kind in (exploits.DONE, exploits.FAILED) and event.trial is not None:
+            self.open.discard(event.trial)
+            self.pinned.pop(event.trial, None)
+            if event.kind == exploits.DONE:
+                self.passing.add((event.trial, event.data["iteration"]))
 
 
 class _Replay:
@@ -50,8 +90,15 @@ class _Replay:
         finished = (r for r in self._records if r.status.finished and r.ended_at is not None)
         self._ended = sorted(finished, key=lambda r: (r.ended_at or r.created_at, r.number))
         self._next_end = 0
-        self._idles = _idles(store, ledger.experiment_id)
+        self._idles: list[datetime] = []  # when the scheduler was asked as nothing ran
+        self.exploits = _Exploits()
+        for event in events(store, ledger.experiment_id):
+            self.exploits.read(event)
+            if event.kind == IDLE and event.created_at is not None:
+                self._idles.append(event.created_at)
         self._next_idle = 0
+        self._exploited: Counter[int] = Counter()  # exploits seen so far, by target
+        self.undone: list[Exploit] = []
 
     def run(self) -> None:
         for result in recorded(self._store, self._ledger.experiment_id):
@@ -61,6 +108,20 @@ class _Replay:
                 self._add(self._records[self._added])
             self._result(result)
         self._until(None)
+        for number in self.exploits.open:
+            run, data = self._ledger.trials[number], self.exploits.decided[number][-1]
+            own = data["source"] == number
+            if own:
+                run.config = self._objects.thaw(data["old"])
+            pinned = self.exploits.pinned.get(number)
+            run.heard = run.heard if pinned is None else pinned["results"]
+            run.takeover = Takeover(
+                data["source"],
+                self._objects.thaw(data["config"]),
+                at=data["source_iteration"],
+                uri=None if pinned is None else pinned["uri"],
+                own=own,
+            )
 
     def _until(self, now: datetime | None) -> None:
         """What happened before `now`; in one turn, results and ends come before new trials."""
@@ -90,9 +151,10 @@ class _Replay:
             self._next_end += 1
 
     def _add(self, record: TrialRecord) -> None:
+        exploited = self.exploits.decided.get(record.number)
         run = Run(
             record.number,
-            self._objects.thaw(record.config),
+            self._objects.thaw(exploited[0]["old"] if exploited else record.config),
             record.seeds,
             record.status,
             record.reason,
@@ -146,6 +208,19 @@ class _Replay:
                 if decision.seeds > len(run.seeds):  # not carried out yet
                     intent = run.intent or Intent(None, resume=True)
                     run.intent = replace(intent, seeds=decision.seeds)
+            else:
+                self._exploit(decision)
+
+    def _exploit(self, decision: Exploit) -> None:
+        """What was recorded of it counts."""
+        run, position = self._ledger.trials[decision.target], self._exploited[decision.target]
+        for data in self.exploits.decided.get(run.number, [])[position : position + 1]:
+            if (data["source"], data["iteration"]) == (decision.source, run.iteration):
+                self._exploited[run.number] += 1
+                run.config = self._objects.thaw(data["config"])
+                self._referee.exploited(run.number, decision.source, run.config)
+                return
+        self.undone.append(decision)
 
 
 def _carry_out(ledger: Ledger, run: Run) -> None:
@@ -156,15 +231,6 @@ def _carry_out(ledger: Ledger, run: Run) -> None:
         ledger.observe(run, Status.TERMINATED, run.intent.end)
     elif not run.intent.resume:
         ledger.observe(run, Status.PAUSED, None)
-
-
-def _idles(store: Store, id: str) -> list[datetime]:
-    """When the scheduler was asked what to do because nothing ran."""
-    return [
-        event.created_at
-        for event in events(store, id)
-        if event.kind == IDLE and event.created_at is not None
-    ]
 
 
 def time_used(store: Store, id: str) -> float:

@@ -36,6 +36,7 @@ class _Pending:
     iteration: int
     score: float | None
     packs: frozenset[str]
+    passing: bool = False
     parts: dict[int, Saved] = field(default_factory=dict)
 
 
@@ -62,12 +63,16 @@ class Saver:
         self.at_end = stateful if spec.at_end is None else spec.at_end
         self._pending: dict[int, _Pending] = {}
         self._kept: dict[int, list[CheckpointRecord]] = {}
+        self._passing: set[tuple[int, int]] = set()  # made for an exploit: trial, iteration
 
-    def restore(self, records: Iterable[CheckpointRecord]) -> None:
+    def restore(
+        self, records: Iterable[CheckpointRecord], passing: Iterable[tuple[int, int]] = ()
+    ) -> None:
         """Take up what the store knows; by trial and iteration. Raises `CheckpointError` where
         nothing can be written: before anything was trained in vain."""
         if self.at_end or self._spec.frequency:
             checkpoints.prepare(self._root)
+        self._passing.update(passing)
         for record in records:
             self._kept.setdefault(record.trial, []).append(record)
             run = self._ledger.trials[record.trial]
@@ -84,13 +89,28 @@ class Saver:
         """Whether a trial's checkpoint is being written."""
         return run.number in self._pending
 
-    def save(self, run: Run, iteration: int, metrics: Mapping[str, Any]) -> None:
-        """Order a checkpoint of all replicas, which stand at `iteration`."""
+    def upcoming(self, run: Run) -> int | None:
+        """The iteration of the checkpoint that is being written."""
+        pending = self._pending.get(run.number)
+        return None if pending is None else pending.iteration
+
+    def passing(self, run: Run) -> bool:
+        """Whether a trial's newest checkpoint was made for an exploit only."""
+        return (run.number, run.checkpoint_iteration) in self._passing
+
+    def save(
+        self, run: Run, iteration: int, metrics: Mapping[str, Any], *, passing: bool = False
+    ) -> None:
+        """Order a checkpoint of all replicas, which stand at `iteration`.
+
+        `passing`: it is for an exploit, and goes as soon as the trial has a newer one.
+        """
         storage, _, experiment = self._root.rstrip("/").rpartition("/")
         of = (storage, experiment, run.number, iteration)
         uri = checkpoints.iteration_uri(*of)
         packs = frozenset(run.packs.values())
-        self._pending[run.number] = _Pending(uri, iteration, self._score(metrics), packs)
+        score = self._score(metrics)
+        self._pending[run.number] = _Pending(uri, iteration, score, packs, passing)
         for index, seed in enumerate(run.seeds):
             meta: dict[str, object] = {
                 "trainable": self._trainable,
@@ -132,20 +152,38 @@ class Saver:
         )
         run.checkpoint, run.checkpoint_iteration = pending.uri, pending.iteration
         kept = [r for r in self._kept.get(run.number, []) if r.iteration != record.iteration]
+        at = (run.number, record.iteration)
+        (self._passing.add if pending.passing else self._passing.discard)(at)
         self._ledger.checkpoint(record)
         self._kept[run.number] = self._thin_out([*kept, record])
 
-    def _thin_out(self, records: list[CheckpointRecord]) -> list[CheckpointRecord]:
-        """Forget what retention gives up, but for what somebody has pinned."""
-        if not self._retention.surplus(records):
+    def release(self, run: Run, uri: str) -> None:
+        """Take a pin away from one of a trial's checkpoints, and forget it if nothing else keeps
+        it."""
+        self._ledger.pin(uri, -1)
+        if records := self._kept.get(run.number):
+            self._kept[run.number] = self._thin_out(records, released=uri)
+
+    def _thin_out(
+        self, records: list[CheckpointRecord], released: str | None = None
+    ) -> list[CheckpointRecord]:
+        """Forget what retention gives up, and what was for an exploit; but for what somebody has
+        pinned."""
+        if released is None and not self._surplus(records):
             return records
         stored = self._store.checkpoints(self._ledger.experiment_id, records[0].trial)
-        pins = {record.iteration: record.pins for record in stored}
+        pins = {record.iteration: record.pins - (record.uri == released) for record in stored}
         records = [replace(record, pins=pins.get(record.iteration, 0)) for record in records]
-        surplus = self._retention.surplus(records)
+        surplus = self._surplus(records)
         for record in surplus:
             self._ledger.forget(record.uri)
         return [record for record in records if record not in surplus]
+
+    def _surplus(self, records: list[CheckpointRecord]) -> list[CheckpointRecord]:
+        """`records`: of one trial, the newest last."""
+        over = [r for r in records[:-1] if (r.trial, r.iteration) in self._passing and not r.pins]
+        rest = [record for record in records if record not in over]
+        return over + self._retention.surplus(rest)
 
     def lost(self, pack: str) -> list[int]:
         """The trials whose checkpoint was being written in a pack that is gone."""

@@ -7,7 +7,7 @@ trial, no metric, no store.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunerl.trainable import Failure, TrainableSpec
@@ -16,12 +16,17 @@ from tunerl.trial import Config, Metrics, ReplicaId
 
 @dataclass(frozen=True)
 class Join:
-    """Take a slot; go on from the checkpoint at `checkpoint` (URI of one replica's) if given."""
+    """Take a slot; go on from the checkpoint at `checkpoint` (URI of one replica's) if given.
+
+    `counters`: where the checkpoint is another trial's, how far this replica's own counters
+    (`tunerl.metrics.counters`) have come: what it reports goes on from there.
+    """
 
     id: ReplicaId
     config: Config
     seed: int
     checkpoint: str | None = None
+    counters: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,11 @@ class Save:
 
 @dataclass(frozen=True)
 class Copy:
+    """The target takes over the source's state; `counters` as for `Join` (None: the source's)."""
+
     source: ReplicaId
     target: ReplicaId
+    counters: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,12 @@ class Lost:
 
 
 class Runtime(ABC):
-    """Opens packs, advances them, reports."""
+    """Opens packs, advances them, reports.
+
+    `ordered`: reports come in the order of the advances, so that a sweep can be repeated exactly.
+    """
+
+    ordered = False
 
     @abstractmethod
     def slots(self, resources: dict[str, float]) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from tunerl.errors import CorruptCheckpoint, StorageFull, TrainableError
-from tunerl.metrics import flatten
+from tunerl.metrics import counters, flatten
 from tunerl.runtime.base import Configure, Copy, Join, Leave, Order, Report, Save, Saved, Step
 from tunerl.trainable import Failure, Pack, State, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
@@ -25,10 +26,47 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Clock:
-    """What a replica has behind it; for packs that do not count themselves."""
+    """What a replica has behind it.
 
-    iteration: int = 0
-    time_total: float = 0.0
+    `counters`: as its pack counts them, which is as old as its state. `ahead`: by how much what it
+    reports differs from that, since its state came from another trial.
+    """
+
+    counters: dict[str, float] = field(default_factory=dict)
+    ahead: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def reported(self) -> dict[str, float]:
+        return self.shift(dict(self.counters))
+
+    def shift(self, metrics: Metrics) -> Metrics:
+        """Count on from where the replica was (in place)."""
+        for name, ahead in self.ahead.items():
+            if name in metrics:
+                whole = isinstance(metrics[name], int)
+                metrics[name] += round(ahead) if whole else ahead
+        return metrics
+
+    def heir(self, counters: Mapping[str, float]) -> _Clock:
+        """The clock of a replica that has come to `counters` and takes over this one's state."""
+        own = {name: value - self.counters.get(name, 0) for name, value in counters.items()}
+        return _Clock(dict(self.counters), own)
+
+    def to_json(self) -> dict[str, Any]:
+        counters, ahead = self.reported, {n: v for n, v in self.ahead.items() if v}
+        names = ("training_iteration", "time_total_s")
+        return {name: counters.pop(name, 0) for name in names} | {
+            "counters": counters,
+            "ahead": ahead,
+        }
+
+    @classmethod
+    def from_json(cls, meta: Mapping[str, Any]) -> _Clock:
+        names = ("training_iteration", "time_total_s")
+        counters = {name: meta.get(name, 0) for name in names} | meta.get("counters", {})
+        ahead = meta.get("ahead", {})
+        made = cls(counters, {name: -value for name, value in ahead.items()})
+        return cls(made.reported, dict(ahead))
 
 
 class PackHost:
@@ -81,11 +119,12 @@ class PackHost:
                 self.open().leave(id)
             case Save():
                 self._save(order, report)
-            case Copy(source, target):
+            case Copy(source=source, target=target):
                 clock = self._member(source)
                 self._member(target)
                 self.open().copy(source, target)
-                self._members[target] = _Clock(clock.iteration, clock.time_total)
+                own = clock.reported if order.counters is None else order.counters
+                self._members[target] = clock.heir(own)
             case Configure(id, config):
                 self._member(id)
                 self.open().configure(id, config)
@@ -99,6 +138,8 @@ class PackHost:
             found = self._load(order.checkpoint, order.id, report)
             if found is not None:
                 state, clock = found
+        if order.counters is not None:
+            clock = clock.heir(order.counters)
         if self._own_process and pack.capacity == 1:
             random.seed(order.seed)
             np.random.seed(order.seed % 2**32)
@@ -118,17 +159,15 @@ class PackHost:
             if older is None:
                 return None
             state, meta = checkpoints.load(older)
-        iteration, total = meta.get("training_iteration", 0), meta.get("time_total_s", 0.0)
-        return state, _Clock(int(iteration), float(total))
+        return state, _Clock.from_json(meta)
 
     def _save(self, order: Save, report: Report) -> None:
         from tunerl import checkpoints
 
         clock = self._member(order.id)
         state = self.open().read(order.id)
-        meta = {"training_iteration": clock.iteration, "time_total_s": clock.time_total}
         try:
-            saved = checkpoints.save(state, order.uri, meta | dict(order.meta))
+            saved = checkpoints.save(state, order.uri, clock.to_json() | dict(order.meta))
         except StorageFull as error:
             report.storage_full = str(error)
             return
@@ -165,11 +204,13 @@ class PackHost:
             self._fail(id, Failure.of(error), report)
             return
         clock = self._members[id]
-        metrics.setdefault("training_iteration", clock.iteration + 1)
+        before = clock.counters
+        metrics.setdefault("training_iteration", before.get("training_iteration", 0) + 1)
         metrics.setdefault("time_this_iter_s", elapsed)
-        metrics.setdefault("time_total_s", clock.time_total + metrics["time_this_iter_s"])
-        clock.iteration, clock.time_total = metrics["training_iteration"], metrics["time_total_s"]
-        report.results[id] = metrics
+        so_far = before.get("time_total_s", 0.0) + metrics["time_this_iter_s"]
+        metrics.setdefault("time_total_s", so_far)
+        clock.counters = counters(metrics)
+        report.results[id] = clock.shift(metrics)
 
     def _fail(self, id: ReplicaId, failure: Failure, report: Report) -> None:
         report.failures[id] = failure

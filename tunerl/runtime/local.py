@@ -18,6 +18,8 @@ from tunerl.trial import Config
 class LocalRuntime(Runtime):
     """`slots`: how many packs may be open at once, whatever resources they name."""
 
+    ordered = True
+
     def __init__(self, slots: int = 1) -> None:
         if slots < 1:
             raise InvalidInput(f"slots is {slots}; a local runtime needs at least 1")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tunerl.schedulers.hyperband import HyperBandForBOHB, HyperBandScheduler
     from tunerl.schedulers.median import MedianStoppingRule
     from tunerl.schedulers.optuna_pruner import OptunaPruner
+    from tunerl.schedulers.pb2 import PB2
+    from tunerl.schedulers.pbt import PopulationBasedTraining
+    from tunerl.schedulers.pbt_replay import PopulationBasedTrainingReplay
     from tunerl.schedulers.seeds import SeedHalvingScheduler
 
 REGISTRY = {
@@ -29,6 +32,9 @@ REGISTRY = {
     "hyperband": "tunerl.schedulers.hyperband:HyperBandScheduler",
     "median": "tunerl.schedulers.median:MedianStoppingRule",
     "optuna_pruner": "tunerl.schedulers.optuna_pruner:OptunaPruner",
+    "pb2": "tunerl.schedulers.pb2:PB2",
+    "pbt": "tunerl.schedulers.pbt:PopulationBasedTraining",
+    "pbt_replay": "tunerl.schedulers.pbt_replay:PopulationBasedTrainingReplay",
     "seed_halving": "tunerl.schedulers.seeds:SeedHalvingScheduler",
 }
 ALIASES = {
@@ -42,6 +48,9 @@ ALIASES = {
     "HyperBandScheduler": "hyperband",
     "MedianStoppingRule": "median",
     "OptunaPruner": "optuna_pruner",
+    "PB2": "pb2",
+    "PopulationBasedTraining": "pbt",
+    "PopulationBasedTrainingReplay": "pbt_replay",
     "SeedHalvingScheduler": "seed_halving",
     "hb_bohb": "hyperband",
     "median_stopping_rule": "median",
@@ -78,7 +87,7 @@ def create(json: Mapping[str, Any]) -> Scheduler:
     ]
     if problems:
         raise InvalidSpec(problems)
-    return cls(**options)
+    return cls.from_json(options)
 
 
 def __getattr__(name: str) -> Any:
@@ -89,6 +98,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "ALIASES",
+    "PB2",
     "REGISTRY",
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
@@ -101,6 +111,8 @@ __all__ = [
     "MedianStoppingRule",
     "OptunaPruner",
     "Pause",
+    "PopulationBasedTraining",
+    "PopulationBasedTrainingReplay",
     "Resume",
     "Scheduler",
     "SeedHalvingScheduler",

@@ -7,11 +7,14 @@ recorded events in their order it goes on exactly as before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunerl.trial import Config
+
+if TYPE_CHECKING:
+    from tunerl.space import Space
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Resume:
 
 @dataclass(frozen=True)
 class Exploit:
-    """`target` takes over the state of `source` and goes on with `config`."""
+    """`target` takes over the state of `source` and goes on with `config`.
+
+    Where both are the same trial it keeps its state and takes the configuration only.
+    """
 
     target: int
     source: int
@@ -72,6 +78,17 @@ class Scheduler(ABC):
         """Called once before the first event. Raises `InvalidSpec` where a metric is needed."""
         self.metric, self.mode, self.seed = self.metric or metric, self.mode or mode, seed
 
+    def complete(self, space: Space) -> Space:
+        """The search space with whatever this scheduler changes and the space lacks."""
+        return space
+
+    def introduce(  # noqa: B027
+        self, space: Space, trials: int | None, structural: Callable[[Space], set[str]]
+    ) -> None:
+        """Called once after `setup`: the completed space, how many trials there will be (None: no
+        end), and what tells which paths of a space a trial cannot change while it trains. Raises
+        `InvalidSpec`."""
+
     def on_add(self, trial: int, config: Config) -> list[Decision]:
         """A trial was created."""
         return []
@@ -94,9 +111,18 @@ class Scheduler(ABC):
         """A trial failed for good."""
         return []
 
+    def on_exploit(self, target: int, source: int, config: Config) -> None:  # noqa: B027
+        """An exploit was recorded; `config` is what the target goes on with (the one decided was
+        perhaps refused)."""
+
     def on_idle(self) -> list[Decision]:
         """Nothing runs and the searcher has no more: resume or stop what is still paused."""
         return []
+
+    @classmethod
+    def from_json(cls, options: Mapping[str, Any]) -> Scheduler:
+        """The one with these options, as `to_json` writes them. Raises `InvalidSpec`."""
+        return cls(**options)
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

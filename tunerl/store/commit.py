@@ -71,6 +71,13 @@ _END_ATTEMPT = (
 _FORGET = checkpoints.delete().where(
     checkpoints.c.experiment_id == sa.bindparam("of"), checkpoints.c.uri == sa.bindparam("gone")
 )
+_PINS = checkpoints.c.pins + sa.bindparam("more")
+_PIN = (
+    checkpoints.update()
+    .where(checkpoints.c.experiment_id == sa.bindparam("of"))
+    .where(checkpoints.c.uri == sa.bindparam("kept"))
+    .values(pins=sa.case((_PINS < 0, 0), else_=_PINS))
+)
 
 
 def _keep_attempt(make: Any) -> Any:
@@ -146,6 +153,7 @@ class Writing:
         moved |= {change.trial for change in tick.changes}
         self.many(_UPDATE, ({"of": self.id, "n": n, **rows[n].columns()} for n in sorted(moved)))
         self.checkpoints(tick.checkpoints)
+        self.many(_PIN, ({"of": self.id, "kept": uri, "more": n} for uri, n in tick.pins))
         self.many(_FORGET, ({"of": self.id, "gone": uri} for uri in tick.forgotten))
         self.events(tick.events)
 

@@ -132,6 +132,7 @@ class Tick:
     results: list[ResultRecord] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     checkpoints: list[CheckpointRecord] = field(default_factory=list)
+    pins: list[tuple[str, int]] = field(default_factory=list)  # URI of a checkpoint; 1 or -1
     forgotten: list[str] = field(default_factory=list)  # URIs of checkpoints that were deleted
     events: list[Event] = field(default_factory=list)
 
@@ -142,6 +143,7 @@ class Tick:
                 self.results,
                 self.changes,
                 self.checkpoints,
+                self.pins,
                 self.forgotten,
                 self.events,
             )
