@@ -6,7 +6,6 @@ Invariant: it only reads; closing it changes nothing. `frame` and `line` are pur
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,11 +19,11 @@ from rich.text import Text
 
 from service.show import brief_config, duration, quantity
 from tunerl.errors import NotFound
+from tunerl.pace import Pace
 from tunerl.trial import ExperimentStatus
 
 Json = dict[str, Any]
 LINE_SECONDS = 5.0  # between two lines where the output is no terminal
-WINDOW_SECONDS = 20.0  # over which the speed is measured
 
 
 class Source(Protocol):
@@ -41,21 +40,18 @@ class View:
 
     experiment: Json = field(default_factory=dict)
     best: Json | None = None
-    samples: deque[tuple[float, int, float]] = field(default_factory=deque)  # seconds, steps, share
+    pace: Pace = field(default_factory=Pace)  # in environment steps
 
     def add(self, experiment: Json, now: float) -> None:
         self.experiment = experiment
-        self.samples.append((now, experiment["steps"], experiment["progress"]))
-        while len(self.samples) > 2 and self.samples[0][0] < now - WINDOW_SECONDS:
-            self.samples.popleft()
+        self.pace.add(now, experiment["steps"], experiment["progress"])
 
     @property
     def speed(self) -> float:
         """Env steps per second over the last moments; over the whole run once it has ended."""
         if self.finished:
             return self.experiment["steps"] / max(self.elapsed, 1e-9) if self.elapsed else 0.0
-        (start, first, _), (end, last, _) = self.samples[0], self.samples[-1]
-        return (last - first) / (end - start) if end > start else 0.0
+        return self.pace.speed
 
     @property
     def finished(self) -> bool:
@@ -85,10 +81,7 @@ class View:
     @property
     def eta(self) -> float | None:
         """Seconds still to go at the pace of the last moments, or None."""
-        (start, _, first), (end, _, last) = self.samples[0], self.samples[-1]
-        if self.finished or last < 0.05 or last <= first or end <= start:
-            return None
-        return (1 - last) * (end - start) / (last - first)
+        return None if self.finished else self.pace.eta
 
 
 def watch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import os
@@ -30,7 +31,8 @@ from tunerl import (
 )
 from tunerl.control.views import NoProgress, Row, View
 from tunerl.errors import InvalidInput, InvalidSpec, MetricError, NotFound, TrainableError
-from tunerl.progress import Lines, farewell, line, progress_for, table
+from tunerl.pace import Pace
+from tunerl.progress import Lines, farewell, head, line, progress_for, table
 from tunerl.runtime.local import LocalRuntime
 from tunerl.trial import ExperimentStatus, Status
 
@@ -285,10 +287,68 @@ def test_the_table_shows_the_best_running_trial_first() -> None:
     from rich.console import Console
 
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table(VIEW, 10))
+    console.print(table(VIEW))
     text = console.export_text()
     assert text.index("lr=0.25") < text.index("lr=0.5")
     assert "EPISODE_RETURN_MEAN" in text
+
+
+def test_the_table_is_as_tall_with_a_thousand_trials_as_with_ten() -> None:
+    from rich.console import Console
+
+    from tunerl.progress import CLIReporter
+
+    many = [
+        Row(i, i, float(i), {"lr": 0.1 * i, "net": 3}, "TERMINATED", {"loss": i / 7}, f"my {i}")
+        for i in range(1000)
+    ]
+    counts = {"TERMINATED": 900, "PENDING": 70, "RUNNING": 30}
+    view = dataclasses.replace(VIEW, top=many, running=many, counts=counts, total=1000)
+    pace = Pace()
+    pace.add(0.0, 0, 0.5)
+    pace.add(10.0, 50, 0.9)
+    reporter = CLIReporter(
+        metric_columns={"loss": "Loss"}, parameter_columns=["lr"], max_progress_rows=3
+    )
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(*head(view, 10, pace), table(view, reporter), sep="\n")
+    text = console.export_text()
+    lines = text.rstrip().splitlines()
+    assert len(lines) == 2 + 1 + 3
+    assert "900/1000 trials done, 30 running, 70 pending" in lines[1]
+    assert "5 results/s, about 2 s to go" in text
+    assert lines[2].split() == ["TRIAL", "STATUS", "ITERATION", "Loss", "LR"]
+    assert lines[5].split() == ["my", "2", "TERMINATED", "2", "0.2857", "0.2"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tunerl.CLIReporter(metric_columns="loss"),
+        lambda: tunerl.CLIReporter(max_progress_rows=0),
+        lambda: tunerl.CLIReporter(max_report_frequency=-1),
+        lambda: Tuner(Climb, run_config=RunConfig(progress_reporter=3)),  # type: ignore[arg-type]
+    ],
+)
+def test_a_reporter_that_makes_no_sense_is_refused(make: Any) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        make()
+    assert caught.value.problems[0].path.startswith("progress_reporter")
+
+
+def test_a_notebook_shows_the_best_trials_escaped() -> None:
+    def named(config: dict[str, Any]) -> Mapping[str, float]:
+        return {"score": 1.0 if config["name"] == "<b>" else 2.0}
+
+    grid = Tuner(
+        named,
+        param_space={"name": tunerl.grid_search(["<b>", "plain"])},
+        tune_config=TuneConfig(**BEST),
+        run_config=quiet(),
+    ).fit()
+    html = grid._repr_html_()
+    assert "<b>" not in html
+    assert html.index("plain") < html.index("&lt;b&gt;")
 
 
 def test_a_paused_experiment_says_how_to_go_on() -> None:

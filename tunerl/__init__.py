@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TBXLoggerCallback,
         WandbLoggerCallback,
     )
+    from tunerl.progress import CLIReporter
     from tunerl.registry import register_env, register_trainable
     from tunerl.results import Result, ResultGrid
     from tunerl.schedulers import (
@@ -101,6 +102,7 @@ _HOMES = {
         "TBXLoggerCallback",
         "WandbLoggerCallback",
     ),
+    "tunerl.progress": ("CLIReporter",),
     "tunerl.registry": ("register_env", "register_trainable"),
     "tunerl.results": ("Result", "ResultGrid"),
     "tunerl.schedulers": (
@@ -164,6 +166,7 @@ __all__ = [
     "ASHAScheduler",
     "AsyncHyperBandScheduler",
     "BasicVariantGenerator",
+    "CLIReporter",
     "CSVLoggerCallback",
     "Callback",
     "Checkpoint",

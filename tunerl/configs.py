@@ -17,6 +17,7 @@ from tunerl.searchers.base import Searcher
 
 if TYPE_CHECKING:
     from tunerl.callbacks import TrialView
+    from tunerl.progress import CLIReporter
     from tunerl.store import Store
 
 StopRule = Mapping[str, Any] | Callable[[str, dict[str, Any]], bool]
@@ -87,6 +88,7 @@ class RunConfig:
     `storage_path`: directory or fsspec URL for checkpoints; default ``$TUNERL_HOME/checkpoints``.
     `stop`: ``{metric: value}``, a function ``(trial_id, result) -> bool``, or a Stopper.
     `callbacks`: objects of classes derived from `tunerl.Callback`, loggers among them.
+    `progress_reporter`: what the calm view shows, and how often; a `CLIReporter`.
     `verbose`: 0 silent, 1 a calm view, 2 a line for each result as well. `store`: URL of the
     store, or a `Store`. `runtime`: "ray", "local", or a `Runtime`, which then stays open.
     """
@@ -97,6 +99,7 @@ class RunConfig:
     checkpoint_config: CheckpointConfig = field(default_factory=CheckpointConfig)
     failure_config: FailureConfig = field(default_factory=FailureConfig)
     callbacks: Sequence[Any] | None = None
+    progress_reporter: CLIReporter | None = None
     verbose: int = 1
     store: str | Store | None = None
     runtime: str | Runtime = "ray"

@@ -25,7 +25,7 @@ from tunerl.control.names import Naming
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
 from tunerl.extending import Extension, amended
 from tunerl.opening import open_store
-from tunerl.progress import progress_for
+from tunerl.progress import check_reporter, progress_for
 from tunerl.results.confirmation import Confirmation
 from tunerl.results.grid import ResultGrid
 from tunerl.runtime import create as create_runtime
@@ -63,6 +63,7 @@ class Tuner:
         self._run_config = run_config or RunConfig()
         tune_config = tune_config or TuneConfig()
         self._callbacks = check_callbacks(self._run_config.callbacks)
+        check_reporter(self._run_config.progress_reporter)
         self._naming = Naming(tune_config.trial_name_creator, tune_config.trial_dirname_creator)
         self._spec, self._custom = assemble(
             self._trainable, param_space, tune_config, self._run_config
@@ -102,7 +103,7 @@ class Tuner:
                 runtime=runtime,
                 root=f"{self._spec.storage.rstrip('/')}/{self._id}",
                 parts=parts,
-                progress=progress_for(self._run_config.verbose),
+                progress=progress_for(self._run_config.verbose, self._run_config.progress_reporter),
                 callbacks=self._callbacks,
                 naming=self._naming,
             )

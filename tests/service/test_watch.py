@@ -112,7 +112,7 @@ def test_a_frame_shows_all_there_is() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for word in ("small", "25%", "2 running", "475.5", "trial 3", "lr=0.00123", "disk full"):
         assert word in text
-    assert "no trial yet" in line(View(experiment=experiment(counts={}), samples=view.samples))
+    assert "no trial yet" in line(View(experiment=experiment(counts={}), pace=view.pace))
 
 
 @pytest.mark.parametrize(

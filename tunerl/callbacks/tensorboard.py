@@ -35,9 +35,9 @@ class TBXLoggerCallback(LoggerCallback):
         step = int(result.get(TIMESTEPS) or iteration)
         if trial.number not in self._writers:
             path = trial.local_path
-            again = any(Path(path).glob("events.out.tfevents.*"))
-            purge = {"purge_step": step} if again else {}
-            self._writers[trial.number] = self._make(path, **purge)
+            before = len(list(Path(path).glob("events.out.tfevents.*")))
+            more = {"purge_step": step, "filename_suffix": f".{before}"} if before else {}
+            self._writers[trial.number] = self._make(path, **more)
         writer = self._writers[trial.number]
         for name, value in numbers(result).items():
             writer.add_scalar(f"ray/tune/{name}", value, global_step=step)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunerl.callbacks.base import Trials, TrialView
 from tunerl.control.earlier import recorded
-from tunerl.control.ledger import Ledger
+from tunerl.control.ledger import Ledger, Run
 from tunerl.control.names import Names, Naming
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.store.records import Change, CheckpointRecord, Tick
@@ -139,6 +139,10 @@ class Announcer:
         self._cut_short = False
         if time.monotonic() - self._kept >= KEEP_S:
             self._keep()
+
+    def label(self, run: Run) -> str:
+        """What a trial was called by a program, or nothing."""
+        return str(TrialView(run, self.names)) if self._naming.name is not None else ""
 
     def step_begins(self) -> None:
         """A turn of the controller begins."""

@@ -325,4 +325,5 @@ class Controller:
 
     def view(self) -> View:
         """What a person sees of the experiment now."""
-        return view_of(self.spec, self._ledger, self.parts, self._outcome)
+        name = self._announcer.label
+        return view_of(self.spec, self._ledger, self.parts, self._outcome, name)

@@ -102,6 +102,12 @@ class ResultGrid:
     def __repr__(self) -> str:
         return f"ResultGrid({self._experiment.name!r}, {self.status}, {len(self)} trials)"
 
+    def _repr_html_(self) -> str:
+        """The trials as a table, for notebooks: the best first, at most `SHOWN` of them."""
+        from tunerl.results.html import page
+
+        return page(self)
+
     def get_best_result(
         self,
         metric: str | None = None,
