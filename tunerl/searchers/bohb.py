@@ -45,9 +45,9 @@ class TuneBOHB(Searcher):
     `min_points_in_model` + 2 trials have reached, from the value that each first had there; failed
     trials and values that are no numbers are the worst. `min_points_in_model`: by default one more
     than there are parameters. The best `top_n_percent` are the good ones. Of `num_samples` draws
-    from the good ones' density, widened by `bandwidth_factor`, the one with the highest ratio is
-    suggested; a part `random_fraction` of the suggestions is random. Parameters that a
-    configuration lacks are filled in from others that have them.
+    from their density, its Gaussians widened by `bandwidth_factor`, that with the highest ratio of
+    densities is suggested; a part `random_fraction` of the suggestions is random. Parameters that
+    a configuration lacks are filled in from others that have them.
 
     `points_to_evaluate` (whole or in part) come first. `max_concurrent`: at most so many
     unfinished trials, 0 for no limit; by default a quarter of `num_samples` of the experiment and
@@ -217,13 +217,13 @@ class Density:
         return found
 
     def sample(self, rng: np.random.Generator, count: int, factor: float) -> np.ndarray:
-        """Points [count, D] from the density with its bandwidths times `factor`, in the cube."""
+        """Points [count, D] of the cube from the density, its Gaussians wider by `factor`."""
         drawn = self.points[rng.integers(len(self.points), size=count)].copy()
         for d, options in enumerate(self.options):
-            width = self.bandwidth[d] * factor
+            width = self.bandwidth[d]
             for row in drawn:
                 if options == 0:
-                    row[d] = _truncated(row[d], width, rng.random())
+                    row[d] = _truncated(row[d], width * factor, rng.random())
                 elif rng.random() < width:
                     row[d] = (rng.integers(options) + 0.5) / options
         return drawn
