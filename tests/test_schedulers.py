@@ -9,9 +9,20 @@ import pytest
 
 from tunerl import schedulers
 from tunerl.errors import InvalidSpec, MetricError
-from tunerl.schedulers import Exploit, Pause, Resume, Stop, Widen
+from tunerl.schedulers import Allocate, Exploit, Pause, Resume, Stop, Widen
 
-NEEDED = {"pbt_replay": {"policy_file": [[2, {"lr": 1}], [4, {"lr": 2}]]}}  # options
+NEEDED = {  # options
+    "pbt_replay": {"policy_file": [[2, {"lr": 1}], [4, {"lr": 2}]]},
+    "resource_changing": {
+        "resources_allocation_function": {
+            "name": "distribute",
+            "total": {"CPU": 32.0},
+            "base": {"CPU": 1.0},
+            "increase_by": {"CPU": 1.0},
+            "increase_by_times": -1,
+        }
+    },
+}
 CASES = [{"type": name, **NEEDED.get(name, {})} for name in schedulers.names()] + [
     {"type": "asha", "variant": "promotion", "reduction_factor": 2, "max_t": 20},
     {"type": "asha", "brackets": 3, "reduction_factor": 3, "mode": "min", "metric": "m"},
@@ -66,7 +77,7 @@ def sweep(scheduler, trials=24, length=25, seed=0):
     def apply(decisions):
         for decision in decisions:
             log.append(decision)
-            if isinstance(decision, Widen):
+            if isinstance(decision, Widen | Allocate):
                 assert decision.trial in paused | running
             elif isinstance(decision, Resume):
                 assert decision.trial in paused

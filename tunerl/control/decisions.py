@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from tunerl.control.exploits import Exploits
 from tunerl.control.fleet import Fleet
-from tunerl.control.ledger import Intent, Ledger, Run, replica_seeds
+from tunerl.control.ledger import Intent, Ledger, Run
 from tunerl.control.referee import Referee
 from tunerl.control.saving import Saver
-from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop, Widen
+from tunerl.schedulers.base import Allocate, Decision, Exploit, Pause, Resume, Stop, Widen
 from tunerl.trial import Reason, Status
 
 
@@ -73,6 +73,8 @@ class Decisions:
                     self._resume(self._ledger.trials[trial])
                 case Widen(trial, seeds):
                     self._widen(self._ledger.trials[trial], seeds)
+                case Allocate(trial, resources):
+                    self._allocate(self._ledger.trials[trial], resources)
                 case Exploit():
                     self._exploits.decide(decision)
         self._carry_out()
@@ -115,11 +117,19 @@ class Decisions:
             run.intent = replace(run.intent or Intent(None, resume=True), seeds=seeds)
             self.settle(run)
         else:
-            self._grow(run, seeds)
+            self._ledger.widen(run, seeds, self._seed)
 
-    def _grow(self, run: Run, seeds: int) -> None:
-        more = replica_seeds(self._seed, run.number, seeds)[len(run.seeds) :]
-        self._ledger.widen(run, run.seeds + more)
+    def _allocate(self, run: Run, resources: dict[str, float]) -> None:
+        """Other resources for a trial; one that runs is put aside for a moment."""
+        kept = run.status is not Status.RUNNING or self._saver.stateful  # else it would lose all
+        if run.status.finished or not kept or not self._fleet.possible(run, resources):
+            return
+        run.allocated = dict(resources)
+        if run.status is not Status.RUNNING:
+            run.occupy()
+        elif run.intent is None:
+            run.intent = Intent(None, resume=True)
+            self.settle(run)
 
     def placed(self, run: Run) -> None:
         """A trial has got its places."""
@@ -157,9 +167,10 @@ class Decisions:
             return
         run.reset()
         run.intent = None
+        run.occupy()
         self._ledger.move(run, Status.PAUSED)
         if intent.seeds > len(run.seeds):
-            self._grow(run, intent.seeds)
+            self._ledger.widen(run, intent.seeds, self._seed)
         if intent.resume:
             self._ledger.move(run, Status.PENDING)
 

@@ -44,6 +44,7 @@ class PackInPlay:
     config: Config
     exclusive: bool = False
     members: set[ReplicaId] = field(default_factory=set)
+    resources: dict[str, float] | None = None  # where they are not those of its configuration
     orders: list[Order] = field(default_factory=list)
     busy: bool = False
     opened: bool = False
@@ -130,6 +131,10 @@ class Fleet:
                 )
             )
 
+    def possible(self, run: Run, resources: dict[str, float]) -> bool:
+        """Whether a trial whose packs occupied `resources` could ever run."""
+        return self._runtime.slots(resources) * run.capacity >= len(run.seeds)
+
     def place(self, waiting: Iterable[Run]) -> list[Run]:
         """Give places to waiting trials and note their joins; returns those that got one."""
         runs = {run.number: run for run in self._eligible(waiting)}
@@ -171,6 +176,7 @@ class Fleet:
         pack = PackInPlay(
             next(self._names), run.key, run.capacity, 1 / self.slots(run), run.resolved
         )
+        pack.resources = run.allocated
         self.packs[pack.name] = pack
         return pack
 
@@ -264,7 +270,7 @@ class Fleet:
             if not orders:
                 continue
             if not pack.opened:
-                self._runtime.open(pack.name, self._spec, pack.config)
+                self._runtime.open(pack.name, self._spec, pack.config, pack.resources)
                 pack.opened = True
             pack.busy = sent = True
             self._runtime.advance(pack.name, orders)

@@ -62,7 +62,8 @@ class Run(Trial):
     said so, with their last metrics. `held`: those that wait, with a place but outside of their
     pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
     result on it had how many replicas. `heard`: how many results there were at its last one, or
-    when what it is to take over was there.
+    when what it is to take over was there. `allocated`: what a pack of it occupies, where a
+    scheduler says so, instead of what its trainable asks for; `kind`: its key without that.
     """
 
     resolved: Config = field(default_factory=dict)
@@ -77,6 +78,8 @@ class Run(Trial):
     losses: int = 0  # workers lost in a row without a new result
     held: set[int] = field(default_factory=set)
     widths: list[tuple[int, int]] = field(default_factory=list)
+    kind: str = ""
+    allocated: dict[str, float] | None = None
     takeover: Takeover | None = None
     replicas_last: list[Metrics] = field(default_factory=list)  # their own metrics in `last`
     heard: int = 0
@@ -103,8 +106,9 @@ class Run(Trial):
 
     def take(self, needs: Needs) -> None:
         """Take over what its configuration needs."""
-        self.resolved, self.key = needs.resolved, needs.key
+        self.resolved, self.key, self.kind = needs.resolved, needs.key, needs.key
         self.capacity, self.resources = needs.capacity, needs.resources
+        self.occupy()
 
     def reset(self) -> None:
         """Forget what its replicas did since they joined."""
@@ -112,6 +116,12 @@ class Run(Trial):
         self.done.clear()
         self.packs.clear()
         self.held.clear()
+
+    def occupy(self) -> None:
+        """Take over what has been allocated. Trials that occupy other amounts share no pack."""
+        if self.allocated is not None:
+            self.resources = self.allocated
+            self.key = f"{self.kind} {sorted(self.allocated.items())}"
 
     @property
     def saved(self) -> int:
@@ -183,11 +193,11 @@ class Ledger:
         if status.finished:
             run.reset()
 
-    def widen(self, run: Run, seeds: tuple[int, ...]) -> None:
-        """Give a trial that does not run more replicas."""
-        run.seeds = seeds
-        self._tick.changes.append(Change(run.number, run.status, seeds=seeds))
-        self.event("trial.widened", f"judged on {len(seeds)} seeds from now on", run.number)
+    def widen(self, run: Run, count: int, seed: int) -> None:
+        """Give a trial that does not run replicas up to `count`; `seed`: the experiment's."""
+        run.seeds += replica_seeds(seed, run.number, count)[len(run.seeds) :]
+        self._tick.changes.append(Change(run.number, run.status, seeds=run.seeds))
+        self.event("trial.widened", f"judged on {count} seeds from now on", run.number)
 
     def observe(self, run: Run, status: Status, reason: Reason | None) -> None:
         """Show the searcher where a trial stands."""

@@ -101,8 +101,11 @@ class Proposer:
     def prepare(self, run: Run) -> None:
         """Find out what a trial needs; one whose configuration is refused ends at once."""
         try:
-            run.take(self._assessor.of(run.config))
+            run.take(needs := self._assessor.of(run.config))
         except InvalidConfig as error:
             self._recorder.refuse(run, str(error))
             return
+        if run.allocated is not None and not self._fleet.possible(run, run.allocated):
+            run.allocated = None  # by a controller that had other workers
+            run.take(needs)
         self._fleet.check(run, self._parts.scheduler.most_seeds)

@@ -17,7 +17,7 @@ from tunerl.control.ledger import Intent, Ledger, Run, Takeover
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
 from tunerl.errors import MetricError
-from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Stop, Widen
+from tunerl.schedulers.base import Allocate, Decision, Exploit, Pause, Resume, Stop, Widen
 from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.trial import Reason, Status
 
@@ -203,6 +203,8 @@ class _Replay:
                 run = self._ledger.trials[decision.trial]
                 going = run.intent is not None and run.intent.seeds
                 run.intent = replace(run.intent, resume=True) if run.intent and going else None
+            elif isinstance(decision, Allocate):
+                self._ledger.trials[decision.trial].allocated = dict(decision.resources)
             elif isinstance(decision, Widen):
                 run = self._ledger.trials[decision.trial]
                 if decision.seeds > len(run.seeds):  # not carried out yet

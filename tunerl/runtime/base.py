@@ -118,8 +118,15 @@ class Runtime(ABC):
         return f"no node offers {resources}"
 
     @abstractmethod
-    def open(self, pack: str, spec: TrainableSpec, config: Config) -> None:
-        """An empty pack for the key of `config`. Returns at once; a warm worker is reused."""
+    def open(
+        self,
+        pack: str,
+        spec: TrainableSpec,
+        config: Config,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
+        """An empty pack for the key of `config`; `resources` where it occupies others than
+        `spec` says. Returns at once; a warm worker is reused."""
 
     @abstractmethod
     def advance(self, pack: str, orders: Sequence[Order]) -> None:

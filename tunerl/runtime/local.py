@@ -6,7 +6,7 @@ Invariant: what happens depends only on the order of the calls; `wait` carries o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tunerl.errors import Conflict, InvalidInput
 from tunerl.runtime.base import Lost, Order, Report, Runtime
@@ -30,7 +30,13 @@ class LocalRuntime(Runtime):
     def slots(self, resources: dict[str, float]) -> int:
         return self._slots
 
-    def open(self, pack: str, spec: TrainableSpec, config: Config) -> None:
+    def open(
+        self,
+        pack: str,
+        spec: TrainableSpec,
+        config: Config,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
         if pack in self._hosts:
             raise Conflict(f"pack {pack!r} is open already")
         self._hosts[pack] = PackHost(spec, config)

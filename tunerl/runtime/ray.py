@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,10 +162,16 @@ class RayRuntime(Runtime):
         for _ in range(min(n, free) - ready):
             self._idle.append(self._start(key, payload))
 
-    def open(self, pack: str, spec: TrainableSpec, config: Config) -> None:
+    def open(
+        self,
+        pack: str,
+        spec: TrainableSpec,
+        config: Config,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
         if pack in self._seats:
             raise Conflict(f"pack {pack!r} is open already")
-        key, payload = _key(spec.resources(config)), self._payload(spec)
+        key, payload = _key(resources or spec.resources(config)), self._payload(spec)
         seat = next((seat for seat in self._idle if seat.key == key), None)
         if seat is not None:
             self._idle.remove(seat)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from tunerl.errors import InvalidSpec, Problem, nearest
 from tunerl.schedulers.asha import ASHAScheduler, AsyncHyperBandScheduler
-from tunerl.schedulers.base import Decision, Exploit, Pause, Resume, Scheduler, Stop, Widen
+from tunerl.schedulers.base import (
+    Allocate,
+    Decision,
+    Exploit,
+    Pause,
+    Resume,
+    Scheduler,
+    Stop,
+    Widen,
+)
 from tunerl.schedulers.fifo import FIFOScheduler
 
 if TYPE_CHECKING:
@@ -23,6 +32,11 @@ if TYPE_CHECKING:
     from tunerl.schedulers.pb2 import PB2
     from tunerl.schedulers.pbt import PopulationBasedTraining
     from tunerl.schedulers.pbt_replay import PopulationBasedTrainingReplay
+    from tunerl.schedulers.resources import (
+        DistributeResources,
+        DistributeResourcesToTopJob,
+        ResourceChangingScheduler,
+    )
     from tunerl.schedulers.seeds import SeedHalvingScheduler
 
 REGISTRY = {
@@ -35,6 +49,7 @@ REGISTRY = {
     "pb2": "tunerl.schedulers.pb2:PB2",
     "pbt": "tunerl.schedulers.pbt:PopulationBasedTraining",
     "pbt_replay": "tunerl.schedulers.pbt_replay:PopulationBasedTrainingReplay",
+    "resource_changing": "tunerl.schedulers.resources:ResourceChangingScheduler",
     "seed_halving": "tunerl.schedulers.seeds:SeedHalvingScheduler",
 }
 ALIASES = {
@@ -51,6 +66,7 @@ ALIASES = {
     "PB2": "pb2",
     "PopulationBasedTraining": "pbt",
     "PopulationBasedTrainingReplay": "pbt_replay",
+    "ResourceChangingScheduler": "resource_changing",
     "SeedHalvingScheduler": "seed_halving",
     "hb_bohb": "hyperband",
     "median_stopping_rule": "median",
@@ -93,6 +109,8 @@ def create(json: Mapping[str, Any]) -> Scheduler:
 def __getattr__(name: str) -> Any:
     if name in ALIASES:
         return get(name)
+    if name in ("DistributeResources", "DistributeResourcesToTopJob"):
+        return getattr(importlib.import_module("tunerl.schedulers.resources"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -101,9 +119,12 @@ __all__ = [
     "PB2",
     "REGISTRY",
     "ASHAScheduler",
+    "Allocate",
     "AsyncHyperBandScheduler",
     "DEHBScheduler",
     "Decision",
+    "DistributeResources",
+    "DistributeResourcesToTopJob",
     "Exploit",
     "FIFOScheduler",
     "HyperBandForBOHB",
@@ -113,6 +134,7 @@ __all__ = [
     "Pause",
     "PopulationBasedTraining",
     "PopulationBasedTrainingReplay",
+    "ResourceChangingScheduler",
     "Resume",
     "Scheduler",
     "SeedHalvingScheduler",

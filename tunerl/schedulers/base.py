@@ -59,7 +59,15 @@ class Widen:
     seeds: int
 
 
-Decision = Stop | Pause | Resume | Exploit | Widen
+@dataclass(frozen=True)
+class Allocate:
+    """Let a pack of the trial occupy `resources` from its next start on, which is at once."""
+
+    trial: int
+    resources: dict[str, float]
+
+
+Decision = Stop | Pause | Resume | Exploit | Widen | Allocate
 
 
 class Scheduler(ABC):
