@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunerl import spec
+from tunerl import registry, spec
 from tunerl.errors import InvalidInput, InvalidSpec, Problem
-from tunerl.spec import ExperimentSpec
+from tunerl.extending import CHANGEABLE, amended
+from tunerl.spec import Custom, ExperimentSpec
 
 MAX_NAME = 100
 
@@ -28,6 +29,22 @@ def admit(body: dict[str, Any]) -> ExperimentSpec:
     if found:
         raise InvalidSpec(found)
     return checked if checked.name else replace(checked, name=checked.trainable)
+
+
+def admit_changes(before: ExperimentSpec, changes: dict[str, Any]) -> ExperimentSpec:
+    """The spec that comes of `changes` to one that was admitted, checked; `name` may be among them.
+
+    Raises `InvalidSpec` with all problems.
+    """
+    found = list(_foreign(changes))
+    if found:
+        raise InvalidSpec(found)
+    allowed = {name: value for name, value in changes.items() if name in (*CHANGEABLE, "name")}
+    read = spec.from_json({**before.to_json(), **allowed})
+    wanted = {name: getattr(read, name, None) for name in changes if name != "name"}
+    return replace(
+        amended(before, wanted, registry.trainable(before.trainable), Custom()), name=read.name
+    )
 
 
 def _foreign(body: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,7 +11,16 @@ from fastapi import FastAPI
 from service import errors
 from service.deps import LazyStore
 from service.guard import Guard
-from service.routes import dashboard, experiments, health, judging, results, trainables, trials
+from service.routes import (
+    amending,
+    dashboard,
+    experiments,
+    health,
+    judging,
+    results,
+    trainables,
+    trials,
+)
 from service.settings import Settings
 from tunerl.store import Store
 
@@ -36,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.store = settings, store
     app.add_middleware(Guard, settings=settings)
     errors.install(app)
-    for module in (experiments, trials, results, judging, trainables):
+    for module in (experiments, amending, trials, results, judging, trainables):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(dashboard.router)

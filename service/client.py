@@ -87,6 +87,14 @@ class Client:
         """Ask that a paused one goes on. Raises `NotFound`, `Conflict`."""
         return self._json("POST", f"{_experiment(id)}:resume")
 
+    def extend(self, id: str, **changes: Any) -> Json:
+        """Let it go on under other settings, such as ``num_samples=20`` or ``stop={...}``."""
+        return self._json("POST", f"{_experiment(id)}:extend", json=changes)
+
+    def fork(self, id: str, **changes: Any) -> Json:
+        """A new experiment with its history; `name` and what `extend` takes."""
+        return self._json("POST", f"{_experiment(id)}:fork", json=changes)
+
     def confirm(self, id: str, top_k: int = 3, seeds: int | Sequence[int] = 10) -> Json:
         """Run the leaders again on seeds that were never tuned on; the new experiment."""
         body = {"top_k": top_k, "seeds": seeds if isinstance(seeds, int) else [*seeds]}

@@ -55,8 +55,9 @@ class Amendments:
     def fork_experiment(self, source: str, name: str, *, claimable: bool) -> Experiment:
         """A new PENDING experiment with the spec, trials, results and events of `source`.
 
-        Its checkpoints are the source's files, which are pinned there: retention leaves them, and
-        they have to stay as long as the fork is needed. Raises `NotFound`.
+        A claimable one waits until it is asked to resume. Its checkpoints are the source's files,
+        which are pinned there: retention leaves them, and they have to stay as long as the fork is
+        needed. Raises `NotFound`.
         """
         id = secrets.token_hex(6)
 
@@ -71,6 +72,7 @@ class Amendments:
                 "name": name,
                 "status": ExperimentStatus.PENDING.value,
                 "claimable": claimable,
+                "request": "pause" if claimable else None,
                 "metric": old.spec.get("metric"),
                 "mode": old.spec.get("mode"),
                 "created_at": now,
