@@ -39,7 +39,7 @@ from algorithms.core.packs.learning import descend
 from algorithms.core.packs.member import Member, schedule_values, scheduled
 from algorithms.core.packs.off_policy import PRIORITIES, OffPolicyPack
 from algorithms.core.specs.parameters import OffPolicyParameters, grad_clip_by
-from algorithms.core.specs.spec import AlgorithmSpec
+from algorithms.core.specs.value_spec import ValueSpec
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
@@ -315,17 +315,7 @@ def _range(config: Config) -> tuple[float, float]:
     return config["v_min"], config["v_max"] - config["v_min"]
 
 
-class DQNSpec(AlgorithmSpec):
-    """DQN as a trainable; its networks have rectified units unless told otherwise."""
-
-    def resolve(self, config: Config) -> Config:
-        model = config.get("model") or {}
-        if isinstance(model, Mapping):
-            config = {**config, "model": {"fcnet_activation": "relu", **model}}
-        return super().resolve(config)
-
-
-SPEC = DQNSpec("DQN", DQNParameters, DQNPack, actions=(spaces.Discrete,))
+SPEC = ValueSpec("DQN", DQNParameters, DQNPack, actions=(spaces.Discrete,))
 
 
 class DQNConfig(AlgorithmConfig):
