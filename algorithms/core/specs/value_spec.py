@@ -1,4 +1,4 @@
-"""What the tuner must know of algorithms that act on values of actions, and their default network."""
+"""What the tuner must know of algorithms that act on values of actions; their default network."""
 
 from __future__ import annotations
 
