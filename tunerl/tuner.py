@@ -51,6 +51,11 @@ class Tuner:
     shows it. Raises `InvalidSpec` with all problems.
     """
 
+    _source: str | None = None  # the experiment that this one is forked from
+    _extension: Extension | None = None
+    _callbacks: Sequence[Any] = ()
+    _naming = Naming()
+
     def __init__(
         self,
         trainable: Any,
@@ -69,9 +74,7 @@ class Tuner:
             self._trainable, param_space, tune_config, self._run_config
         )
         self._id: str | None = None
-        self._source: str | None = None  # the experiment that this one is forked from
         self._resume: resuming.Resume | None = None
-        self._extension: Extension | None = None
 
     def fit(self) -> ResultGrid:
         """Run the experiment to its end; what came of it.
@@ -202,7 +205,7 @@ class Tuner:
         found = open_store(self._run_config.store).get_experiment(_id_of(path))
         self._trainable = _trainable(trainable)
         self._spec = specs.from_json(found.spec)
-        self._id, self._source, self._extension = found.id, None, None
+        self._id = found.id
         if self._trainable.name != self._spec.trainable:
             raise InvalidSpec(
                 Problem(
