@@ -127,6 +127,9 @@ class Bundles:
     def __init__(self, *bundles: dict[str, float]) -> None:
         self.bundles = list(bundles)
 
+    def __call__(self, *args: Any) -> None:
+        raise AssertionError("Ray's factories warn when they are called")
+
 
 def test_one_bundle_is_honoured_and_several_are_refused() -> None:
     one = tunerl.with_resources(Climb, Bundles({"CPU": 2, "GPU": 0.5}))

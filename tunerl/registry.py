@@ -72,7 +72,9 @@ class AuthorSpec(TrainableSpec):
         if asked is None and isinstance(target, type):
             ask = getattr(target, "default_resource_request", None)
             asked = ask(config) if ask is not None else None
-        return _resources(asked(config) if callable(asked) else asked)
+        if callable(asked) and not hasattr(asked, "bundles"):  # Ray's factories are callable too
+            asked = asked(config)
+        return _resources(asked)
 
     def open(self, config: Config) -> Pack:
         fixed: list[str] = []
