@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent
         "random-median",
         "random-seeds",
         "pbt-pack",
-        "pbt-solos",
-        "pbt-synch",
+        pytest.param("pbt-solos", marks=pytest.mark.slow),
+        pytest.param("pbt-synch", marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_every_commit_ends_like_the_undisturbed_run(scenario: str) -> None:
