@@ -165,9 +165,8 @@ class Tuner:
 
     def _made(self, spec: ExperimentSpec, space: Space | None) -> ResultGrid:
         """Run an experiment that was made from this one; without its callbacks."""
-        made = type(self).__new__(type(self))
-        made._run_config, made._trainable = self._run_config, self._trainable
-        made._callbacks, made._naming = check_callbacks(None), self._naming
+        made = copy.copy(self)
+        made._callbacks = check_callbacks(None)
         made._custom = Custom(space=space, stop=self._custom.stop)
         made._spec = specs.check(spec, self._trainable, made._custom)
         made._id = made._resume = None
