@@ -5,6 +5,7 @@ Invariant: what a spec can say is said by the spec; an option given here is hono
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import socket
@@ -169,7 +170,7 @@ class Tuner:
         made._callbacks = check_callbacks(None)
         made._custom = Custom(space=space, stop=self._custom.stop)
         made._spec = specs.check(spec, self._trainable, made._custom)
-        made._id = made._resume = None
+        made._id = made._resume = made._source = made._extension = None
         return made.fit()
 
     @classmethod
