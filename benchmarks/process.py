@@ -15,9 +15,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.job import Job
+
+if TYPE_CHECKING:
+    from benchmarks.tuner import Load
 
 ROOT = Path(__file__).parent.parent
 PINS = ROOT / "benchmarks" / "constraints-peers.txt"
@@ -58,6 +61,14 @@ def run_sb3_algorithm(job: Job) -> Run:
     return _run(peers_interpreter(), "benchmarks.peers.sb3_algorithms", job)
 
 
+def run_ours_tuner(load: Load) -> Run:
+    return _run(sys.executable, "benchmarks.ours_tuner", load)
+
+
+def run_ray_tune(load: Load) -> Run:
+    return _run(peers_interpreter(), "benchmarks.peers.ray_tune", load)
+
+
 def run_rllib(job: Job) -> Run:
     return _run(peers_interpreter(), "benchmarks.peers.rllib", job)
 
@@ -71,7 +82,7 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _run(python: str, module: str, job: Job) -> Run:
+def _run(python: str, module: str, job: Job | Load) -> Run:
     with tempfile.TemporaryDirectory(prefix="tunerl-bench-") as home:
         given, out, log = (Path(home, name) for name in ("job.json", "out.json", "log.txt"))
         given.write_text(json.dumps(job.to_json()))
