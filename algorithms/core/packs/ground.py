@@ -29,7 +29,10 @@ OWN = ("custom_model", "custom_action_dist", "custom_preprocessor")
 
 class Ground(Pack):
     """`resolve`: configuration with defaults, or `InvalidConfig`. `key`: equal for those that may
-    share this pack."""
+    share this pack. `unseen`: settings that a class's own functions do not look at, shapes aside;
+    a subclass has to say so again."""
+
+    unseen: tuple[str, ...] = ()
 
     def __init__(
         self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
@@ -89,7 +92,9 @@ class Ground(Pack):
             json.dumps(self.shared)
         except TypeError:
             return None
-        return type(self), self.pack_key, str(self.inputs), self.distribution, function
+        unseen = dict.fromkeys(vars(type(self)).get("unseen", ()))
+        key = self.key({**self.shared, **unseen})
+        return type(self), key, str(self.inputs), self.distribution, function
 
     def training_envs(self, num_envs: int) -> envs.PackEnvs:
         """The environments that the members learn in."""
