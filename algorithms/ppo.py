@@ -85,7 +85,7 @@ class PPOPack(OnPolicyPack):
 
     algorithm = "PPO"
     recurrent = True
-    unseen = ("train_batch_size", "minibatch_size", "num_epochs", "num_envs_per_env_runner")
+    unseen = ("train_batch_size", "minibatch_size", "num_envs_per_env_runner")
     statistics = (
         "total_loss",
         "policy_loss",

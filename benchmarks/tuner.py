@@ -1,7 +1,7 @@
-"""The tuner's own work against Ray Tune's: trials that do nothing, results that come thick and fast.
+"""The tuner's own work against Ray Tune's: trials that do nothing, results that come thick.
 
-``python -m benchmarks.tuner`` prints a table and what was to be reached. Ray Tune runs with its file
-loggers off and `reuse_actors`; TuneRL stores every result, as it always does.
+``python -m benchmarks.tuner`` prints a table and what was to be reached. Ray Tune runs with
+`reuse_actors` and without its file loggers; TuneRL stores every result, as it always does.
 """
 
 from __future__ import annotations

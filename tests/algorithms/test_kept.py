@@ -27,7 +27,7 @@ def test_packs_that_differ_in_vectors_only_share_their_graphs() -> None:
 
 
 def test_sizes_of_batches_are_told_apart_by_shapes_alone() -> None:
-    pack, other = opened(tiny()), opened(tiny(num_epochs=3, minibatch_size=16))
+    pack, other = opened(tiny()), opened(tiny(minibatch_size=16))
     assert pack.pack_key != other.pack_key
     assert pack.update.graphs is other.update.graphs
 
@@ -44,7 +44,7 @@ def test_another_loss_has_graphs_of_its_own() -> None:
     pack = opened(tiny())
     own = Own(pack.shared, pack.resolve, pack.key)
     assert own.update.graphs is not pack.update.graphs
-    fewer = Own({**pack.shared, "num_epochs": 1}, pack.resolve, pack.key)
+    fewer = Own({**pack.shared, "minibatch_size": 16}, pack.resolve, pack.key)
     assert own.update.graphs is not fewer.update.graphs
     fewer.close()
     own.close()
