@@ -1,7 +1,7 @@
 """The tuner's own work against Ray Tune's: trials that do nothing, results that come thick.
 
 ``python -m benchmarks.tuner`` prints a table and what was to be reached. Ray Tune runs with
-`reuse_actors` and without its file loggers; TuneRL stores every result, as it always does.
+`reuse_actors` and logs results as JSON lines only; TuneRL stores every result, as it always does.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def main() -> None:
     found = measure(options)
     print("\n".join([table(found, options), "", *verdicts(found, options), ""]))
     print(
-        f"Ray Tune ran {options.trials_ray:,} of the trivial trials, with reuse_actors and without "
-        f"file loggers; TuneRL {options.trials:,}, every result stored. Two at a time. Ticking "
+        f"Ray Tune ran {options.trials_ray:,} of the trivial trials, with reuse_actors and JSON "
+        f"lines for a log; TuneRL {options.trials:,}, every result stored. Two at a time. Ticking "
         "trials: TuneRL's are two packs, Ray Tune's actors of a fraction of a CPU each."
     )
     print("\n".join(filter(None, [f"Machine: {machine.describe()}.", busy])))

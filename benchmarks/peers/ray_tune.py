@@ -16,9 +16,20 @@ os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 
 import ray
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 
 
-class Trivial(tune.Trainable):  # type: ignore[misc]
+class Stateless(tune.Trainable):  # type: ignore[misc]
+    """Nothing is worth saving."""
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        pass
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        pass
+
+
+class Trivial(Stateless):
     """One result, and done; an actor goes on with the next trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -32,7 +43,7 @@ class Trivial(tune.Trainable):  # type: ignore[misc]
         return True
 
 
-class Ticking(tune.Trainable):  # type: ignore[misc]
+class Ticking(Stateless):
     """A result every so many seconds."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -58,7 +69,7 @@ def run(trainable: Any, space: dict[str, Any], load: dict[str, Any]) -> Any:
             reuse_actors=True,
             max_concurrent_trials=load["concurrent"],
         ),
-        run_config=tune.RunConfig(name="load", verbose=0),
+        run_config=tune.RunConfig(name="load", verbose=0, callbacks=[JsonLoggerCallback()]),
     ).fit()
 
 
