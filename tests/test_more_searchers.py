@@ -10,7 +10,7 @@ from tests.test_searchers import SPACE, make
 from tunerl import searchers
 from tunerl.errors import InvalidSpace, InvalidSpec
 from tunerl.searchers import WAIT, Observation, Repeater
-from tunerl.searchers.random import generator
+from tunerl.searchers.given import generator
 from tunerl.space import Space
 from tunerl.trial import Reason, Status
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
-from tunerl.searchers.base import History, Observation, Searcher, Wait
+from tunerl.searchers.base import History, Observation, Wait
 from tunerl.searchers.cube import Cube
-from tunerl.searchers.random import check_limit, fix_points, generator, seed_of
+from tunerl.searchers.given import LearningSearcher, check_limit, fix_points, generator, seed_of
 from tunerl.space import Space
 from tunerl.space.tree import parse
 from tunerl.trial import Config, Status
@@ -38,7 +38,7 @@ class _Seen:
     failed: bool
 
 
-class TuneBOHB(Searcher):
+class TuneBOHB(LearningSearcher):
     """Suggests where the density of good configurations is highest against that of the others.
 
     To be used with `HyperBandForBOHB`. A model is made for the largest budget (in iterations) that
@@ -90,21 +90,11 @@ class TuneBOHB(Searcher):
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
-        if self.own_seed is not None:
-            self.seed = self.own_seed
-        if metric is None or mode not in ("min", "max"):
-            text = f"BOHB needs a metric and a mode; given: metric={metric!r}, mode={mode!r}"
-            raise InvalidSpec(Problem("metric", text))
+        self.check_objective("BOHB")
         space.check(num_samples)
         self._cube = Cube(space, "BOHB")
         self._fixed = fix_points(space, self.points)
         self._seen: list[_Seen] = []
-
-    @property
-    def max_concurrent(self) -> int | None:
-        if self.limit is not None:
-            return self.limit or None
-        return 32 if self.num_samples < 0 else max(8, self.num_samples // 4)
 
     def suggest(self, number: int, history: History) -> Config | Wait | None:
         if self.total is not None and number >= self.total:

@@ -14,9 +14,9 @@ import numpy as np
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.schedulers import brackets
 from tunerl.schedulers.brackets import Place, Plan
-from tunerl.searchers.base import WAIT, History, Observation, Searcher, Wait
+from tunerl.searchers.base import WAIT, History, Observation, Wait
 from tunerl.searchers.cube import Cube
-from tunerl.searchers.random import check_limit, generator, seed_of
+from tunerl.searchers.given import LearningSearcher, check_limit, generator, seed_of
 from tunerl.space import Space
 from tunerl.trial import Config, Status
 
@@ -24,7 +24,7 @@ PARENTS = 3  # that a mutant needs
 VECTOR, SLOT = 1, 2  # words of keys, so that generators do not repeat one another
 
 
-class DEHB(Searcher):
+class DEHB(LearningSearcher):
     """Evolves a population of configurations for each training time of HyperBand's brackets.
 
     To be used with the scheduler ``dehb`` (`DEHBScheduler`) with the same `max_t`, `grace_period`
@@ -74,20 +74,10 @@ class DEHB(Searcher):
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
-        if self.own_seed is not None:
-            self.seed = self.own_seed
-        if metric is None or mode not in ("min", "max"):
-            text = f"DEHB needs a metric and a mode; given: metric={metric!r}, mode={mode!r}"
-            raise InvalidSpec(Problem("metric", text))
+        self.check_objective("DEHB")
         space.check(num_samples)
         self._cube = Cube(space, "DEHB")
         self._vectors: dict[int, tuple[Config, np.ndarray]] = {}
-
-    @property
-    def max_concurrent(self) -> int | None:
-        if self.limit is not None:
-            return self.limit or None
-        return 32 if self.num_samples < 0 else max(8, self.num_samples // 4)
 
     def suggest(self, number: int, history: History) -> Config | Wait | None:
         if self.total is not None and number >= self.total:

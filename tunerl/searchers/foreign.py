@@ -17,7 +17,7 @@ import numpy as np
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.searchers.base import WAIT, History, Observation, Searcher, Wait
 from tunerl.searchers.foreign_space import constants, merge, plain, to_foreign
-from tunerl.searchers.random import check_limit
+from tunerl.searchers.given import check_limit
 from tunerl.space import Space
 from tunerl.space.resolve import global_random
 from tunerl.trial import Config, Status

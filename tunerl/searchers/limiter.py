@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.searchers.base import WAIT, History, Searcher, Wait
-from tunerl.searchers.random import check_limit
+from tunerl.searchers.given import check_limit
 from tunerl.space import Space
 from tunerl.trial import Config, Status
 

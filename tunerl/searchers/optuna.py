@@ -22,20 +22,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
-from tunerl.searchers.base import History, Observation, Searcher, Wait
+from tunerl.searchers.base import History, Observation, Wait
 from tunerl.searchers.constraints import parse_constraints
+from tunerl.searchers.given import LearningSearcher, check_limit, fix_points, generator, seed_of
 from tunerl.searchers.optuna_samplers import EXHAUSTIVE, NOTELESS, build, parse_sampler
 from tunerl.searchers.optuna_space import Adapter, FunctionAdapter, TreeAdapter, suggest
 from tunerl.searchers.optuna_study import NAME, HistoryStorage, frozen, reseed, salt
 from tunerl.searchers.optuna_told import CONSTRAINT, Teller, check_several, listed, objectives_of
-from tunerl.searchers.random import check_limit, fix_points, generator, seed_of
 from tunerl.space import Grid, Space
 from tunerl.space.space import unflatten
 from tunerl.space.tree import parse
 from tunerl.trial import Config
 
 
-class OptunaSearch(Searcher):
+class OptunaSearch(LearningSearcher):
     """Suggests with one of Optuna's samplers; TPE by default.
 
     `space`: a define-by-run function (or a dict of Optuna's distributions) instead of the
@@ -99,8 +99,6 @@ class OptunaSearch(Searcher):
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
-        if self.own_seed is not None:
-            self.seed = self.own_seed
         objectives = objectives_of(
             [*self._objectives.items()] or [(self.metric, self.mode)],
             self.own_metric,
@@ -190,12 +188,6 @@ class OptunaSearch(Searcher):
         if any(value is None or math.isnan(value) for value in values):
             return frozen(number, TrialState.FAIL, params, kinds)
         return frozen(number, TrialState.COMPLETE, params, kinds, [float(v) for v in values])
-
-    @property
-    def max_concurrent(self) -> int | None:
-        if self.limit is not None:
-            return self.limit or None
-        return 32 if self.num_samples < 0 else max(8, self.num_samples // 4)
 
     def suggest(self, number: int, history: History) -> Config | Wait | None:
         if self.total is not None and number >= self.total:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem, nearest
-from tunerl.searchers.base import History, Searcher, Wait
-from tunerl.searchers.random import check_limit, fix_points, generator, seed_of
+from tunerl.searchers.base import History, Wait
+from tunerl.searchers.given import LimitedSearcher, check_limit, fix_points, generator, seed_of
 from tunerl.space import Choice, Grid, Numeric, SampleFrom, Space
 from tunerl.space.resolve import Random, Slot, View, call
 from tunerl.space.tree import parse
@@ -26,7 +26,7 @@ SEQUENCES = ("sobol", "halton")
 FIRST = 64  # points made at once; a power of 2, as Sobol's balance wants
 
 
-class QuasiRandomSearch(Searcher):
+class QuasiRandomSearch(LimitedSearcher):
     """Every parameter is a dimension of one scrambled low-discrepancy sequence.
 
     `sequence`: "sobol" (best where `num_samples` is a power of 2) or "halton". What only some
@@ -57,8 +57,6 @@ class QuasiRandomSearch(Searcher):
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
-        if self.own_seed is not None:
-            self.seed = self.own_seed
         grids = [path for path, domain in space.domains.items() if isinstance(domain, Grid)]
         if grids:
             message = "grid_search has no place in a sequence; use choice, or the random searcher"
@@ -68,10 +66,6 @@ class QuasiRandomSearch(Searcher):
         drawn = [n for n, d in space.domains.items() if isinstance(d, Numeric | Choice)]
         self._dimension = {name: index for index, name in enumerate(drawn)}
         self._drawn: NDArray[np.float64] = np.empty((0, len(drawn)))
-
-    @property
-    def max_concurrent(self) -> int | None:
-        return self.limit or None
 
     def suggest(self, number: int, history: History) -> Config | Wait | None:
         if self.total is not None and number >= self.total:

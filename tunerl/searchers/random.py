@@ -11,62 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tunerl.errors import InvalidSpace, InvalidSpec, Problem
-from tunerl.searchers.base import History, Searcher, Wait
+from tunerl.searchers.base import History, Wait
+from tunerl.searchers.given import LimitedSearcher, check_limit, fix_points, generator, seed_of
 from tunerl.space import Space
 from tunerl.space.tree import parse
 from tunerl.trial import Config
 
 
-def generator(seed: int, *key: int) -> np.random.Generator:
-    """The generator that belongs to `key` (such as a trial's number) under `seed`."""
-    return np.random.default_rng(np.random.SeedSequence([seed % 2**64, *key]))
-
-
-def seed_of(random_state: Any) -> int | None:
-    """A seed out of an int, or one drawn from a numpy generator; None stays None."""
-    if random_state is None:
-        return None
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**32, dtype=np.uint32))
-    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer):
-        raise InvalidSpec(
-            Problem("searcher.seed", f"{random_state!r} given; allowed: a whole number, or none")
-        )
-    return int(random_state)
-
-
-def check_limit(limit: Any) -> int:
-    """`max_concurrent` as given; raises `InvalidSpec` unless it is 0 (no limit) or more."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise InvalidSpec(
-            Problem(
-                "searcher.max_concurrent",
-                f"{limit!r} given; it must be a whole number, 0 for no limit",
-            )
-        )
-    return limit
-
-
-def fix_points(space: Space, points: Sequence[Mapping[str, Any]]) -> list[Space]:
-    """The space with each of `points` held fixed. Raises `InvalidSpace` with all misfits."""
-    fixed, found = [], []
-    for index, point in enumerate(points):
-        try:
-            fixed.append(space.fix(point))
-        except InvalidSpace as error:
-            found += [
-                Problem(f"points_to_evaluate[{index}].{problem.path}", problem.message)
-                for problem in error.problems
-            ]
-    if found:
-        raise InvalidSpace(found)
-    return fixed
-
-
-class BasicVariantGenerator(Searcher):
+class BasicVariantGenerator(LimitedSearcher):
     """Every combination of the grids, `num_samples` times, the rest drawn at random.
 
     Each of `points_to_evaluate` comes first, takes the place of one sample, and is completed by
@@ -88,14 +40,12 @@ class BasicVariantGenerator(Searcher):
         self.points = [parse(dict(point)) for point in points_to_evaluate or []]
         self.limit = check_limit(max_concurrent)
         self.constant_grid_search = bool(constant_grid_search)
-        self.random_state = seed_of(random_state)
+        self.own_seed = seed_of(random_state)
 
     def setup(
         self, space: Space, metric: str | None, mode: str | None, num_samples: int, seed: int
     ) -> None:
         super().setup(space, metric, mode, num_samples, seed)
-        if self.random_state is not None:
-            self.seed = self.random_state
         self._fixed = fix_points(space, self.points)
         open_ended = num_samples < 0
         space.check(-1 if open_ended else max(1, num_samples - len(self._fixed)))
@@ -108,10 +58,6 @@ class BasicVariantGenerator(Searcher):
             return None
         rounds = max(0, self.num_samples - len(self._fixed))
         return (self._ends[-1] if self._ends else 0) + rounds * self.space.grid_size
-
-    @property
-    def max_concurrent(self) -> int | None:
-        return self.limit or None
 
     def suggest(self, number: int, history: History) -> Config | Wait | None:
         if self.total is not None and number >= self.total:
@@ -136,5 +82,5 @@ class BasicVariantGenerator(Searcher):
             "points_to_evaluate": self.points,
             "max_concurrent": self.limit,
             "constant_grid_search": self.constant_grid_search,
-            "random_state": self.random_state,
+            "random_state": self.own_seed,
         }
