@@ -24,6 +24,16 @@ Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Watch = Callable[[int, Rollout, StepBatch], None]
 
 
+def sampling(policy: Callable[[Tensor], Tensor], distribution: Distribution) -> Act:
+    """To act as `policy` says: its outputs, and the actions that the noise picks."""
+
+    def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = policy(obs)
+        return inputs, distribution.sample(inputs, noise)
+
+    return act
+
+
 class Sampler:
     """K members, one a row, in E environments each.
 

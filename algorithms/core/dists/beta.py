@@ -10,35 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from algorithms.core.dists.distributions import Distribution
+from algorithms.core.dists.distributions import Bounded, Distribution
 
 PROPOSALS = 8  # of which each is taken with a probability above 0.95
 SMALL = 1e-6
 
 
 @dataclass(frozen=True)
-class Beta(Distribution):
+class Beta(Bounded):
     """Independent Beta distributions between the bounds (Chou et al., ICML 2017).
 
     Inputs are two numbers per action, side by side; ``1 + softplus`` of them are alpha and beta, so
     that every density has one maximum.
     """
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    discrete = False
-
-    @property
-    def size(self) -> int:
-        return len(self.low)
-
-    @property
-    def num_inputs(self) -> int:  # type: ignore[override]
-        return 2 * self.size
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return (self.size,)
 
     def shapes(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and beta, `[..., size]` each."""

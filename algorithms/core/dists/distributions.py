@@ -49,6 +49,29 @@ class Distribution(ABC):
 
 
 @dataclass(frozen=True)
+class Bounded(Distribution):
+    """Continuous actions between `low` and `high` (a bound for each dimension); the network gives
+    two numbers per dimension."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    discrete = False
+
+    @property
+    def size(self) -> int:
+        """Dimensions of an action."""
+        return len(self.low)
+
+    @property
+    def num_inputs(self) -> int:  # type: ignore[override]
+        return 2 * self.size
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.size,)
+
+
+@dataclass(frozen=True)
 class Categorical(Distribution):
     """One of `n` actions; inputs are logits `[..., n]`, actions `[...]` int64."""
 

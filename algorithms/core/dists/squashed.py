@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from algorithms.core.dists.distributions import DiagGaussian, Distribution
+from algorithms.core.dists.distributions import Bounded, DiagGaussian
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 INSIDE = 1.0 - 1e-6  # how near to a bound (at 1) an action is taken to be, when only it is known
@@ -23,29 +23,12 @@ NODES = 32  # of the quadrature for the entropy
 
 
 @dataclass(frozen=True)
-class SquashedGaussian(Distribution):
+class SquashedGaussian(Bounded):
     """``low + (high - low) (tanh(u) + 1) / 2`` with u normal, independent in each dimension.
 
     Inputs are means and log standard deviations of u side by side (the latter clamped to
     [-20, 2]); `low` and `high` are the bounds of each dimension.
     """
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    discrete = False
-
-    @property
-    def size(self) -> int:
-        """Dimensions of an action."""
-        return len(self.low)
-
-    @property
-    def num_inputs(self) -> int:  # type: ignore[override]
-        return 2 * self.size
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return (self.size,)
 
     @property
     def log_volume(self) -> float:

@@ -49,7 +49,7 @@ class LaggedPack(TurnPack):
         try:
             return self.source()
         except TrainableError as error:
-            self._lost(0, error)
+            self.lose(0, error)
             return {}
 
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:

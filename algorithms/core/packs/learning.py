@@ -20,8 +20,7 @@ from algorithms.core.lifting.optim import BETA1, BETA2, AdamState, adam
 from algorithms.core.lifting.stack import Batch
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
-from tunerl.trainable import Failure
-from tunerl.trial import Config, Metrics, ReplicaId
+from tunerl.trial import Config, Metrics
 
 SUMMED = 64  # updates whose statistics are worked out at once
 MOMENTS = ("adam/mean", "adam/square", "adam/steps")
@@ -38,7 +37,6 @@ class LearningPack(AlgorithmPack):
         super().__init__(config, resolve, key)
         compile = bool(self.shared["torch_compile_learner"])
         self.learning = Lifted(self._one, compile=compile, kind=self.kind("learn"))
-        self.failures: dict[ReplicaId, Failure] = {}
         self.columns: Batch = {}
         self.lone: Batch = {}
         self.unsummed: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]] = []
@@ -132,17 +130,9 @@ class LearningPack(AlgorithmPack):
     def fail_what_is_not_finite(self) -> None:
         """Note as failed who has parameters or statistics that are NaN or infinite."""
         self.sum_up()
-        finite = torch.isfinite(self.flat).all(1).tolist()
-        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
-            numbers = zip(self.statistics, self.sums[row].tolist(), strict=True)
-            wrong = [name for name, value in numbers if not math.isfinite(value)]
-            if not finite[row] or wrong:
-                what = ", ".join(wrong) or "the parameters"
-                error = FloatingPointError(
-                    f"{what} became NaN or infinite in iteration {member.iteration + 1}; "
-                    "lower the learning rate or set grad_clip"
-                )
-                self.failures[id] = Failure.of(error)
+        self.check_finite(
+            [dict(zip(self.statistics, sums, strict=True)) for sums in self.sums.tolist()]
+        )
 
     def learner_metrics(self, row: int) -> Metrics:
         """Counts a member's updates; their means, or without any the counter alone."""

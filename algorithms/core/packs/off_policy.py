@@ -26,7 +26,7 @@ from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.learning import LearningPack
 from algorithms.core.packs.member import Member
 from tunerl.errors import CheckpointError
-from tunerl.trainable import Failure, State
+from tunerl.trainable import State
 from tunerl.trial import Config, Metrics
 
 BLOCK = 64  # ticks whose random numbers are drawn at once
@@ -136,9 +136,7 @@ class OffPolicyPack(LearningPack):
             for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
                 if id not in self.failures:
                     reports[id] = self._report(row, member, elapsed)
-        for id in [id for id in self.ids if id in self.failures]:
-            self.leave(id)
-        reports.update(self.failures)
+        reports = self.ended(reports)
         self.due, self.steps_seen = None, []
         return reports
 
@@ -200,8 +198,7 @@ class OffPolicyPack(LearningPack):
             self.return_stats.update(self.discounted[..., None])
             self.discounted[ended] = 0.0
         for row in sorted(batch.error, reverse=True):
-            self.failures[self.ids[row]] = Failure.of(batch.error[row])
-            self._drop(row)
+            self.lose(row, batch.error[row])
             valid = np.delete(valid, row, 0)
         steps: NDArray[np.int64] = valid.sum(1)
         return steps

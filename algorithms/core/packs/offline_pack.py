@@ -24,7 +24,7 @@ from algorithms.core.packs.pack import AlgorithmPack
 from algorithms.offline.dataset import Dataset, load
 from algorithms.offline.spaces_json import from_json
 from tunerl.errors import InvalidConfig, InvalidInput, Problem
-from tunerl.trainable import Failure, State
+from tunerl.trainable import State
 from tunerl.trial import Config, Metrics, ReplicaId
 
 Statistics = dict[str, float]
@@ -40,7 +40,6 @@ class OfflinePack(AlgorithmPack):
         super().__init__(config, resolve, key)
         self.batch_size: int = self.shared["train_batch_size"]
         self.policy = LiftedForward(self.layout, self.half("policy", 0), self.kind("policy"))
-        self.failures: dict[ReplicaId, Failure] = {}
         self.data = dataset_of(self.shared, self.needed)
         self.columns = self._columns()
         self.scales: dict[float, tuple[float, float]] = {}
@@ -157,27 +156,12 @@ class OfflinePack(AlgorithmPack):
             rows = [row for row, own in enumerate(updates) if own == count]
             statistics |= dict(zip(rows, self.learn(rows, count), strict=True))
         elapsed = time.perf_counter() - started
-        self._check_finite(statistics)
+        self.check_finite([statistics[row] for row in range(len(self.members))])
         reports: Reports = {}
         for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
             if id not in self.failures:
                 reports[id] = self._report(row, member, statistics[row], updates[row], elapsed)
-        for id in [id for id in self.ids if id in self.failures]:
-            self.leave(id)
-        return reports | self.failures
-
-    def _check_finite(self, statistics: dict[int, Statistics]) -> None:
-        finite = torch.isfinite(self.flat).all(1).tolist()
-        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
-            wrong = [name for name, value in statistics[row].items() if not np.isfinite(value)]
-            if not finite[row] or wrong:
-                what = ", ".join(wrong) or "the parameters"
-                self.failures[id] = Failure.of(
-                    FloatingPointError(
-                        f"{what} became NaN or infinite in iteration {member.iteration + 1}; "
-                        "lower the learning rate or set grad_clip"
-                    )
-                )
+        return self.ended(reports)
 
     def _report(
         self, row: int, member: Member, statistics: Statistics, updates: int, elapsed: float

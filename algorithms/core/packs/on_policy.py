@@ -20,7 +20,7 @@ from torch import Tensor
 from algorithms.core.collecting.memory import Carried, Mind, Recall, recurrent
 from algorithms.core.collecting.minibatches import minibatches
 from algorithms.core.collecting.rollout import Rollout
-from algorithms.core.collecting.sampler import Act
+from algorithms.core.collecting.sampler import Act, sampling
 from algorithms.core.collecting.targets import (
     advantages_of,
     explained_variance,
@@ -34,8 +34,7 @@ from algorithms.core.nets import RecurrentActorCritic
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
-from tunerl.trainable import Failure
-from tunerl.trial import Config, Metrics, ReplicaId
+from tunerl.trial import Config, Metrics
 
 
 class OnPolicyPack(AlgorithmPack):
@@ -62,7 +61,6 @@ class OnPolicyPack(AlgorithmPack):
             kind=self.kind("update"),
         )
         self.recall = self._recurrent() if recurrent(self.shared["model"]) else None
-        self.failures: dict[ReplicaId, Failure] = {}
         self.sampler.watchers.append(self.traces.watch)
 
     def _recurrent(self) -> Recall:
@@ -123,14 +121,11 @@ class OnPolicyPack(AlgorithmPack):
             if self.members:
                 statistics = self._learn(rollout)
                 elapsed = time.perf_counter() - started
-                self._check_finite(statistics)
+                self.check_finite(statistics)
                 for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
                     if id not in self.failures:
                         reports[id] = self._report(row, member, rollout, statistics[row], elapsed)
-        for id in [id for id in self.ids if id in self.failures]:
-            self.leave(id)
-        reports.update(self.failures)
-        return reports
+        return self.ended(reports)
 
     # -- collecting ---------------------------------------------------------------------------
 
@@ -139,28 +134,16 @@ class OnPolicyPack(AlgorithmPack):
         self.traces.begin()
         if self.recall is not None:
             self.recall.begin()
-        rollout = self.sampler.collect(self._acting, noise, self._lost)
+        rollout = self.sampler.collect(self._acting, noise, self.lose)
         self.failures |= self.traces.end()
         return rollout
 
     def _acting(self) -> Act:
         """How the members act with their present parameters."""
-        sample = self.distribution.sample
-        if self.recall is not None:
-            remembering = functools.partial(self.recall.act, self.network_step.bind(self.flat))
-            policy: Callable[[Tensor], Tensor] = remembering
-        else:
-            policy = self.policy.bind(self.flat)
-
-        def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-            inputs = policy(obs)
-            return inputs, sample(inputs, noise)
-
-        return act
-
-    def _lost(self, row: int, error: Exception) -> None:
-        self.failures[self.ids[row]] = Failure.of(error)
-        self._drop(row)
+        if self.recall is None:
+            return sampling(self.policy.bind(self.flat), self.distribution)
+        step = functools.partial(self.recall.act, self.network_step.bind(self.flat))
+        return sampling(step, self.distribution)
 
     # -- learning -----------------------------------------------------------------------------
 
@@ -277,19 +260,6 @@ class OnPolicyPack(AlgorithmPack):
         return total / len(index)
 
     # -- reporting ----------------------------------------------------------------------------
-
-    def _check_finite(self, statistics: list[dict[str, float]]) -> None:
-        finite = torch.isfinite(self.flat).all(1).tolist()
-        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
-            wrong = [name for name, value in statistics[row].items() if not np.isfinite(value)]
-            if not finite[row] or wrong:
-                what = ", ".join(wrong) or "the parameters"
-                self.failures[id] = Failure.of(
-                    FloatingPointError(
-                        f"{what} became NaN or infinite in iteration {member.iteration + 1} "
-                        f"(lr={member.hyperparameter('lr'):g}); lower lr or set grad_clip"
-                    )
-                )
 
     def _report(
         self,

@@ -8,7 +8,7 @@ never do.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from algorithms.core.maths.running import RunningStats
 from algorithms.core.packs.ground import Ground
 from algorithms.core.packs.iteration import Reports, advance
 from algorithms.core.packs.member import Episodes, Member, derived_seed
+from algorithms.core.packs.reporting import not_finite
 from algorithms.offline.trace import Traces
 from tunerl.errors import CheckpointError, Conflict, InvalidConfig, TrainableError
-from tunerl.trainable import State
+from tunerl.trainable import Failure, State
 from tunerl.trial import Config, Metrics, ReplicaId
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class AlgorithmPack(Ground):
         self.discounted = np.zeros((0, self.num_envs))
         self.capacity = self.shared["max_pack_size"]
         self.seeds: dict[ReplicaId, int] = {}  # as they were given
+        self.failures: dict[ReplicaId, Failure] = {}  # of the iteration under way
         self.hooks = self._hooks(self.shared["callbacks"])
 
     def _hooks(self, callbacks: Any) -> Hooks | None:
@@ -295,3 +297,24 @@ class AlgorithmPack(Ground):
         self.return_stats.remove(row)
         self.discounted = np.delete(self.discounted, row, 0)
         del self.ids[row], self.members[row]
+
+    # -- who fails in an iteration ----------------------------------------------------------------
+
+    def lose(self, row: int, error: Exception) -> None:
+        """A member's environment or callback raised: it leaves at once, in the middle."""
+        self.failures[self.ids[row]] = Failure.of(error)
+        self._drop(row)
+
+    def check_finite(self, statistics: Sequence[Mapping[str, float]]) -> None:
+        """Note as failed who has parameters or statistics (one mapping a row) that are not."""
+        finite = torch.isfinite(self.flat).all(1).tolist()
+        for row, (id, member) in enumerate(zip(self.ids, self.members, strict=True)):
+            wrong = [name for name, value in statistics[row].items() if not np.isfinite(value)]
+            if not finite[row] or wrong:
+                self.failures[id] = not_finite(member, wrong)
+
+    def ended(self, reports: Reports) -> Reports:
+        """An iteration's outcome: those that failed leave, the reports tell of them too."""
+        for id in [id for id in self.ids if id in self.failures]:
+            self.leave(id)
+        return reports | self.failures

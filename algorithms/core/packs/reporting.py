@@ -34,10 +34,13 @@ REPORTED = (
 def not_finite(member: Member, wrong: Sequence[str]) -> Failure:
     """The failure of a member of which these became NaN or infinite."""
     what = ", ".join(wrong) or "the parameters"
+    rate, lower = "", "the learning rates"
+    if member.config.get("lr") is not None:
+        rate, lower = f" (lr={member.hyperparameter('lr'):g})", "lr"
     return Failure.of(
         FloatingPointError(
-            f"{what} became NaN or infinite in iteration {member.iteration + 1} "
-            f"(lr={member.hyperparameter('lr'):g}); lower lr or set grad_clip"
+            f"{what} became NaN or infinite in iteration {member.iteration + 1}{rate}; "
+            f"lower {lower} or set grad_clip"
         )
     )
 

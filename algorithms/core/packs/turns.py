@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from algorithms.core.collecting.rollout import Rollout
-from algorithms.core.collecting.sampler import Act
+from algorithms.core.collecting.sampler import Act, sampling
 from algorithms.core.collecting.targets import final_values, scale_rewards
 from algorithms.core.lifting.optim import OPTIMISERS, AdamState
 from algorithms.core.lifting.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
@@ -26,8 +26,7 @@ from algorithms.core.packs import reporting
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
-from tunerl.trainable import Failure
-from tunerl.trial import Config, ReplicaId
+from tunerl.trial import Config
 
 NORM = "gradients_default_optimizer_global_norm"
 
@@ -64,7 +63,6 @@ class TurnPack(AlgorithmPack):
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")
-        self.failures: dict[ReplicaId, Failure] = {}
         self.sampler.watchers.append(self.traces.watch)
         self._begin(0)
 
@@ -126,12 +124,11 @@ class TurnPack(AlgorithmPack):
             if not self.members:
                 break
             self.learn(batch)
-            self._check_finite()
+            self._drop_broken()
         reports = self._reports(time.perf_counter() - started)
-        for id in [id for id in self.ids if id in self.failures]:
-            self.leave(id)
+        reports = self.ended(reports)
         self._begin(0)
-        return reports | self.failures
+        return reports
 
     def _begin(self, rows: int) -> None:
         """What there is of an iteration only."""
@@ -171,7 +168,7 @@ class TurnPack(AlgorithmPack):
             columns[name] = torch.tensor(own, dtype=torch.float32)
         return columns
 
-    def _check_finite(self) -> None:
+    def _drop_broken(self) -> None:
         """Let those go whose figures are no numbers, before they act on them."""
         if torch.isfinite(self.sums).all():
             return
@@ -190,7 +187,7 @@ class TurnPack(AlgorithmPack):
         for _ in range(self.fragments):
             noise = self.sampler.noise([m.generator for m in self.members], self.horizon)
             self.traces.begin()
-            rollout = self.sampler.collect(self._acting, noise, self._lost)
+            rollout = self.sampler.collect(self._acting, noise, self.lose)
             self.failures |= self.traces.end()
             if not self.members:
                 return {}
@@ -202,17 +199,7 @@ class TurnPack(AlgorithmPack):
         return {name: torch.cat([part[name] for part in parts], 2) for name in parts[0]}
 
     def _acting(self) -> Act:
-        policy, sample = self.policy.bind(self.acting()), self.distribution.sample
-
-        def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-            inputs = policy(obs)
-            return inputs, sample(inputs, noise)
-
-        return act
-
-    def _lost(self, row: int, error: Exception) -> None:
-        self.failures[self.ids[row]] = Failure.of(error)
-        self._drop(row)
+        return sampling(self.policy.bind(self.acting()), self.distribution)
 
     def _fields(self, rollout: Rollout) -> Batch:
         raw = rollout.raw_rewards
