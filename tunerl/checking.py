@@ -295,3 +295,6 @@ def _policies(spec: ExperimentSpec) -> Iterator[Problem]:
     if failure.max_failures < -1:
         given = failure.max_failures
         yield Problem("failure.max_failures", f"{given} given; 0 or more, or -1 for no limit")
+    if failure.hang_timeout_s is not None and not 0 < failure.hang_timeout_s < math.inf:
+        limit = failure.hang_timeout_s
+        yield Problem("failure.hang_timeout_s", f"{limit} given; seconds, more than 0, or none")

@@ -75,10 +75,14 @@ class CheckpointConfig:
 @dataclass
 class FailureConfig:
     """`max_failures`: how often a trial is retried from its last checkpoint; -1: without end.
-    `fail_fast`: the first failed trial ends the experiment; "raise": and its error is raised."""
+    `fail_fast`: the first failed trial ends the experiment; "raise": and its error is raised.
+    `hang_timeout_s`: how many seconds one training iteration of a pack may take (the first with all
+    that comes before it: setup, compiling) until its worker is ended, which counts as a failure of
+    the trial that hangs; None: no limit."""
 
     max_failures: int = 0
     fail_fast: bool | str = False
+    hang_timeout_s: float | None = None
 
 
 @dataclass

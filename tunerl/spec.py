@@ -32,10 +32,12 @@ class CheckpointSpec:
 
 @dataclass(frozen=True)
 class FailureSpec:
-    """`max_failures` -1: no limit. `fail_fast`: the first failed trial ends the experiment."""
+    """`max_failures` -1: no limit. `fail_fast`: the first failed trial ends the experiment.
+    `hang_timeout_s`: how long one iteration may take; None: for ever."""
 
     max_failures: int = 0
     fail_fast: bool = False
+    hang_timeout_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control.announcer import Announcer
+from tunerl.control.balance import Balancer
 from tunerl.control.decisions import Decisions
 from tunerl.control.earlier import learn
 from tunerl.control.exploits import Exploits
@@ -21,17 +22,16 @@ from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
 from tunerl.control.names import Naming
 from tunerl.control.needs import Assessor
+from tunerl.control.outcome import Outcome, verdict
 from tunerl.control.proposer import Proposer
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
 from tunerl.control.replay import IDLE, STARTED, replay, time_used
 from tunerl.control.saving import Saver
+from tunerl.control.shortage import Shortage
 from tunerl.control.views import NoProgress, Progress, View, view_of
-from tunerl.errors import (
-    Fenced,
-    StoreError,
-    TuneRLError,
-)
+from tunerl.control.watchdog import Watchdog
+from tunerl.errors import Fenced, StoreError, TuneRLError
 from tunerl.runtime.base import Lost, Report, Runtime
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.store.records import Lease
@@ -45,14 +45,6 @@ log = logging.getLogger(__name__)
 
 TURN_S = 1.0  # how long to wait for reports before looking at requests and clocks again
 SUSPEND_S = 30.0  # how long a pause may wait for packs under way
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an experiment stands when its controller leaves it."""
-
-    status: ExperimentStatus
-    reason: str | None = None
 
 
 @dataclass
@@ -110,8 +102,21 @@ class Controller:
         self._recorder = Recorder(
             self.spec, parts.rules, ledger, fleet, saver, referee, self._decisions
         )
+        self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure.hang_timeout_s)
+        self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, self._decisions)
+        self._shortage = Shortage(
+            self.store, self.lease, ledger, fleet, self._watchdog, parts.scheduler.most_seeds
+        )
         self._proposer = Proposer(
-            self.spec, assessor, parts, ledger, fleet, referee, self._decisions, self._recorder
+            self.spec,
+            assessor,
+            parts,
+            ledger=ledger,
+            fleet=fleet,
+            referee=referee,
+            decisions=self._decisions,
+            recorder=self._recorder,
+            shortage=self._shortage,
         )
 
     def interrupt(self, reason: str, *, requeue: bool = False) -> None:
@@ -272,6 +277,7 @@ class Controller:
         if self._draining is None:
             self._proposer.fill()
             self._place()
+            self._balancer.look()
         if not self._ledger.of[Status.RUNNING]:
             self._idle()
             self._place()
@@ -296,17 +302,7 @@ class Controller:
             if not self._proposer.exhausted:
                 name = self.parts.searcher.name
                 raise TuneRLError(f"searcher {name!r} waits for a result, but no trial runs")
-            self._outcome = self._verdict()
-
-    def _verdict(self) -> Outcome:
-        """Completed, unless not one trial came to something."""
-        trials, errors = len(self._ledger.trials), self._ledger.of[Status.ERROR]
-        if trials and len(errors) == trials:
-            lines = (errors[min(errors)].error or "").strip().splitlines()
-            text = f"all {trials} trials failed, the first with: {lines[-1] if lines else '?'}"
-            return Outcome(ExperimentStatus.ERROR, text)
-        reason = f"{len(errors)} of {trials} trials failed" if errors else None
-        return Outcome(ExperimentStatus.COMPLETED, reason)
+            self._outcome = verdict(self._ledger)
 
     def _commit(self) -> None:
         forgotten = self._ledger.commit()
@@ -319,11 +315,13 @@ class Controller:
         if self._fleet.busy:
             reports = self.runtime.wait(max(0.0, min(TURN_S, self._time_left())))
         elif self._ledger.of[Status.PENDING]:
-            time.sleep(TURN_S / 10)  # trials wait for nodes that have gone
-        self._recorder.take(reports)
+            time.sleep(TURN_S / 10)  # trials wait for nodes
+        self._recorder.take([*reports, *self._watchdog.look()])
+        self._shortage.look()
         self.progress.update(self.view)
 
     def view(self) -> View:
         """What a person sees of the experiment now."""
         name = self._announcer.label
-        return view_of(self.spec, self._ledger, self.parts, self._outcome, name)
+        outcome = self._outcome or Outcome(ExperimentStatus.RUNNING, self._shortage.reason)
+        return view_of(self.spec, self._ledger, self.parts, outcome, name)

@@ -122,7 +122,7 @@ class Decisions:
     def _allocate(self, run: Run, resources: dict[str, float]) -> None:
         """Other resources for a trial; one that runs is put aside for a moment."""
         kept = run.status is not Status.RUNNING or self._saver.stateful  # else it would lose all
-        if run.status.finished or not kept or not self._fleet.possible(run, resources):
+        if run.status.finished or not kept or not self._fleet.room.possible(run, resources):
             return
         run.allocated = dict(resources)
         if run.status is not Status.RUNNING:
@@ -131,10 +131,17 @@ class Decisions:
             run.intent = Intent(None, resume=True)
             self.settle(run)
 
+    def relocate(self, run: Run) -> None:
+        """Have a running trial placed anew, where its key finds the most room then."""
+        if run.intent is None and run.takeover is None and self._saver.stateful:
+            run.intent = Intent(None, resume=True)
+            self.settle(run)
+
     def placed(self, run: Run) -> None:
         """A trial has got its places."""
         heir = run.heir
         run.position = run.iteration if heir else run.checkpoint_iteration
+        run.suspicion.since = run.position
         self._ledger.move(run, Status.RUNNING, attempt=run.attempt + 1)
         if heir:
             self._exploits.joined(run)

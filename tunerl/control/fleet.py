@@ -11,9 +11,10 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from tunerl.control import suspects
 from tunerl.control.ledger import Run
 from tunerl.control.packing import Open, Waiting, place
-from tunerl.errors import InvalidSpec, Problem
+from tunerl.control.room import Room
 from tunerl.metrics import counters
 from tunerl.runtime.base import (
     Configure,
@@ -28,19 +29,18 @@ from tunerl.runtime.base import (
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config, ReplicaId, Status
 
-SLOTS_TTL_S = 5.0  # clusters grow and shrink
-
 _ALIVE = (Status.PENDING, Status.RUNNING)
 
 
 @dataclass
 class PackInPlay:
-    """One open pack. `orders`: what goes out with its next advance."""
+    """One open pack. `orders`: what goes out with its next advance; `since`: when the one that is
+    under way went out, in monotonic seconds. `needs`: what it occupies. `up`: it has reported."""
 
     name: str
     key: str
     capacity: int
-    share: float
+    needs: dict[str, float]
     config: Config
     exclusive: bool = False
     members: set[ReplicaId] = field(default_factory=set)
@@ -48,6 +48,8 @@ class PackInPlay:
     orders: list[Order] = field(default_factory=list)
     busy: bool = False
     opened: bool = False
+    up: bool = False
+    since: float = 0.0
 
     @property
     def vacant(self) -> bool:
@@ -72,7 +74,7 @@ class Fleet:
     def __init__(self, runtime: Runtime, spec: TrainableSpec, prefix: str) -> None:
         self._runtime, self._spec = runtime, spec
         self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
-        self._slots: dict[tuple[tuple[str, float], ...], tuple[float, int]] = {}
+        self.room = Room(runtime)
         self.packs: dict[str, PackInPlay] = {}
         self._level: dict[int, Run] = {}
 
@@ -104,36 +106,10 @@ class Fleet:
         """Whether a report is still to come."""
         return any(pack.busy for pack in self.packs.values())
 
-    def slots(self, run: Run) -> int:
-        """How many packs of a trial's kind can run at once."""
-        key, now = tuple(sorted(run.resources.items())), time.monotonic()
-        asked, slots = self._slots.get(key, (-SLOTS_TTL_S, 0))
-        if now - asked >= SLOTS_TTL_S:
-            slots = self._runtime.slots(run.resources)
-            self._slots[key] = now, slots
-        return slots
-
-    def check(self, run: Run, most: int = 0) -> None:
-        """Raise `InvalidSpec` for a trial that could wait for ever. `most`: on how many replicas
-        its scheduler may come to judge it."""
-        slots, replicas = self.slots(run), max(len(run.seeds), most)
-        if slots < 1:
-            raise InvalidSpec(Problem("resources", self._runtime.why(run.resources)))
-        if replicas > slots * run.capacity:
-            where = "" if most < replicas else "scheduler."
-            name = "max_seeds" if where else "num_seeds"
-            raise InvalidSpec(
-                Problem(
-                    where + name,
-                    f"{replicas} replicas of a trial train side by side, but {slots} packs of "
-                    f"{run.capacity} can run at once; lower {name} to {slots * run.capacity}, "
-                    'or let a pack need less, as in with_resources(trainable, {"CPU": 0.5})',
-                )
-            )
-
-    def possible(self, run: Run, resources: dict[str, float]) -> bool:
-        """Whether a trial whose packs occupied `resources` could ever run."""
-        return self._runtime.slots(resources) * run.capacity >= len(run.seeds)
+    @property
+    def ordered(self) -> bool:
+        """Whether reports come in the order of the advances."""
+        return self._runtime.ordered
 
     def place(self, waiting: Iterable[Run]) -> list[Run]:
         """Give places to waiting trials and note their joins; returns those that got one."""
@@ -144,13 +120,13 @@ class Fleet:
                 run.key,
                 len(run.seeds),
                 run.capacity,
-                run.number,
-                1 / max(self.slots(run), 1e-9),
+                suspects.order(run),
+                self.room.share(run.resources),
             )
             for run in runs.values()
         ]
         packs = [
-            Open(p.name, p.key, len(p.members), p.capacity, p.share, p.exclusive)
+            Open(p.name, p.key, len(p.members), p.capacity, self.room.share(p.needs), p.exclusive)
             for p in self.packs.values()
             if not p.vacant
         ]
@@ -173,9 +149,7 @@ class Fleet:
         return list(placed.values())
 
     def _new(self, run: Run) -> PackInPlay:
-        pack = PackInPlay(
-            next(self._names), run.key, run.capacity, 1 / self.slots(run), run.resolved
-        )
+        pack = PackInPlay(next(self._names), run.key, run.capacity, run.resources, run.resolved)
         pack.resources = run.allocated
         self.packs[pack.name] = pack
         return pack
@@ -273,6 +247,7 @@ class Fleet:
                 self._runtime.open(pack.name, self._spec, pack.config, pack.resources)
                 pack.opened = True
             pack.busy = sent = True
+            pack.since = time.monotonic()
             self._runtime.advance(pack.name, orders)
         return sent
 
@@ -289,8 +264,15 @@ class Fleet:
                 return True
         return False
 
+    def heard(self, name: str) -> PackInPlay:
+        """The pack, which has reported."""
+        pack = self.packs[name]
+        pack.busy, pack.up = False, True
+        return pack
+
     def lost(self, name: str) -> list[int]:
         """Forget a pack whose worker is gone; the trials that had replicas in it."""
+        self.room.forget()
         pack = self.packs.pop(name)
         return sorted({id.trial for id in pack.members})
 

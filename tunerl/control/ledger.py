@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunerl.control.needs import Needs
+from tunerl.control.suspects import Suspicion
 from tunerl.searchers.base import Observation
 from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
 from tunerl.trial import Config, Metrics, Reason, Status, Trial
@@ -63,7 +64,8 @@ class Run(Trial):
     pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
     result on it had how many replicas. `heard`: how many results there were at its last one, or
     when what it is to take over was there. `allocated`: what a pack of it occupies, where a
-    scheduler says so, instead of what its trainable asks for; `kind`: its key without that.
+    scheduler says so, instead of what its trainable asks for; `kind`: its key without that, and
+    without its ward.
     """
 
     resolved: Config = field(default_factory=dict)
@@ -75,7 +77,8 @@ class Run(Trial):
     done: dict[int, Metrics] = field(default_factory=dict)
     packs: dict[int, str] = field(default_factory=dict)  # by replica index
     position: int = 0  # the iteration at which all its replicas stand
-    losses: int = 0  # workers lost in a row without a new result
+    losses: int = 0  # workers lost in a row without a new result, that it had for itself
+    suspicion: Suspicion = field(default_factory=Suspicion)
     held: set[int] = field(default_factory=set)
     widths: list[tuple[int, int]] = field(default_factory=list)
     kind: str = ""
@@ -118,10 +121,14 @@ class Run(Trial):
         self.held.clear()
 
     def occupy(self) -> None:
-        """Take over what has been allocated. Trials that occupy other amounts share no pack."""
+        """Take over what has been allocated. Trials that occupy other amounts, or are kept apart,
+        share no pack."""
+        self.key = self.kind
         if self.allocated is not None:
             self.resources = self.allocated
-            self.key = f"{self.kind} {sorted(self.allocated.items())}"
+            self.key += f" {sorted(self.allocated.items())}"
+        if self.suspicion.ward:
+            self.key += f" apart {self.suspicion.ward}"
 
     @property
     def saved(self) -> int:

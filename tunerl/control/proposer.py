@@ -12,6 +12,7 @@ from tunerl.control.ledger import Ledger, Run, replica_seeds
 from tunerl.control.needs import Assessor
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
+from tunerl.control.shortage import Shortage
 from tunerl.errors import InvalidConfig, InvalidSpec, Problem
 from tunerl.searchers.base import Wait
 from tunerl.spec import ExperimentSpec, Parts
@@ -28,15 +29,17 @@ class Proposer:
         spec: ExperimentSpec,
         assessor: Assessor,
         parts: Parts,
+        *,
         ledger: Ledger,
         fleet: Fleet,
         referee: Referee,
         decisions: Decisions,
         recorder: Recorder,
+        shortage: Shortage,
     ) -> None:
         self._spec, self._assessor, self._parts = spec, assessor, parts
         self._ledger, self._fleet, self._recorder = ledger, fleet, recorder
-        self._referee, self._decisions = referee, decisions
+        self._referee, self._decisions, self._shortage = referee, decisions, shortage
         self.exhausted = False
 
     def fill(self) -> bool:
@@ -74,7 +77,8 @@ class Proposer:
         latest = next((run for run in made if run.resources), None)
         if latest is None:  # what was refused, or finished before a restart, tells nothing
             return True
-        room = max(1, self._fleet.slots(latest) * latest.capacity // self._spec.num_seeds)
+        places = self._fleet.room.slots(latest.resources) * latest.capacity
+        room = max(1, places // self._spec.num_seeds)
         return len(pending) < room if self._parts.searcher.blind else unfinished < room
 
     def _suggest(self) -> bool:
@@ -105,7 +109,7 @@ class Proposer:
         except InvalidConfig as error:
             self._recorder.refuse(run, str(error))
             return
-        if run.allocated is not None and not self._fleet.possible(run, run.allocated):
+        if run.allocated is not None and not self._fleet.room.possible(run, run.allocated):
             run.allocated = None  # by a controller that had other workers
             run.take(needs)
-        self._fleet.check(run, self._parts.scheduler.most_seeds)
+        self._shortage.check(run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from tunerl.control import suspects
 from tunerl.control.aggregate import combine, objective
 from tunerl.control.decisions import Decisions
 from tunerl.control.fleet import Fleet
@@ -60,8 +61,7 @@ class Recorder:
     # What packs say.
 
     def _report(self, report: Report) -> None:
-        pack = self._fleet.packs[report.pack]
-        pack.busy = False
+        pack = self._fleet.heard(report.pack)
         for part in report.saved:
             saved = self._saver.saved(part)
             if saved is not None:
@@ -108,6 +108,8 @@ class Recorder:
             self._result(run, metrics, replicas, asked)
         else:
             self._again(run, metrics, asked)
+        if run.status is Status.RUNNING and suspects.survived(run):
+            self._decisions.relocate(run)
         self._decisions.settle(run)
 
     def _catch_up(self, run: Run) -> None:
@@ -169,15 +171,17 @@ class Recorder:
             return
         self._fleet.leave(run, but={id})
         self._release(run)
-        failures = run.failures + 1
         text = failure.traceback or failure.error
-        most = self._spec.failure.max_failures
+        self._charge(run, text, failure.error, f"replica {id} failed ({failure.error})")
+
+    def _charge(self, run: Run, text: str, line: str, what: str) -> None:
+        """A failure of a trial's own: once more from its last checkpoint, or the end."""
+        failures, most = run.failures + 1, self._spec.failure.max_failures
         if most < 0 or failures <= most:
             self._ledger.move(run, Status.PENDING, failures=failures, error=text)
-            message = f"replica {id} failed ({failure.error}); retry {failures}"
-            self._ledger.event("trial.retry", message, run.number)
+            self._ledger.event("trial.retry", f"{what}; retry {failures}", run.number)
         else:
-            self._error(run, text, failure.error, failures=failures)
+            self._error(run, text, line, failures=failures)
 
     def _error(self, run: Run, text: str, line: str, **columns: int) -> None:
         self._ledger.move(run, Status.ERROR, Reason.FAILURE, error=text, **columns)
@@ -187,26 +191,37 @@ class Recorder:
         self._decisions.apply(self._referee.failed(run.number))
 
     def _lost(self, lost: Lost) -> None:
-        """A worker is gone: no fault of its trials, unless it happens to them again and again."""
+        """A worker is gone: no fault of its trials, unless it happens to one again and again that
+        has it for itself, or one that hangs or is killed for its memory."""
         writing = self._saver.lost(lost.pack)
         members = self._fleet.packs[lost.pack].members.copy()
         numbers = sorted({*self._fleet.lost(lost.pack), *writing})
         message = f"the worker of pack {lost.pack} is gone ({lost.reason})"
         self._ledger.event("pack.lost", message, pack=lost.pack, trials=numbers)
-        for number in numbers:
-            run = self._ledger.trials[number]
-            if run.status is not Status.RUNNING:
-                continue
+        runs = [self._ledger.trials[number] for number in numbers]
+        runs = [run for run in runs if run.status is Status.RUNNING]
+        if lost.cause != "node":
+            wards = suspects.died(runs, lost.pack)
+            for ward in wards.values():
+                apart = [run.number for run in ward]
+                message = f"trials {apart} go on apart: one of them may have killed their worker"
+                self._ledger.event("trial.apart", message, trials=apart)
+        for run in runs:
             self._fleet.leave(run, but=members)
             self._release(run)
-            run.losses += 1
-            if run.losses >= MAX_LOSSES:
-                line = f"its worker was lost {run.losses} times in a row: {lost.reason}"
-                self._error(run, line, line)
-            else:
-                self._ledger.move(run, Status.PENDING)
+            self._requeue(run, lost, alone=len(runs) == 1)
         running = self._ledger.of[Status.RUNNING].values()
         self._fleet.bring_level([*running, *(self._ledger.trials[n] for n in numbers)])
+
+    def _requeue(self, run: Run, lost: Lost, *, alone: bool) -> None:
+        run.losses += alone and lost.cause != "node"
+        if alone and lost.cause in ("hang", "memory"):
+            self._charge(run, lost.reason, lost.reason, lost.reason)
+        elif run.losses >= MAX_LOSSES:
+            line = f"its worker was lost {run.losses} times in a row: {lost.reason}"
+            self._error(run, line, line)
+        else:
+            self._ledger.move(run, Status.PENDING)
 
     def _release(self, run: Run) -> None:
         self._saver.drop(run)

@@ -11,7 +11,7 @@ from tunerl.control.ledger import Ledger, Run
 from tunerl.trial import Config, Metrics, Status
 
 if TYPE_CHECKING:
-    from tunerl.control.controller import Outcome
+    from tunerl.control.outcome import Outcome
     from tunerl.spec import ExperimentSpec, Parts
 
 STEPS = "num_env_steps_sampled_lifetime"
@@ -74,7 +74,7 @@ def view_of(
     spec: ExperimentSpec,
     ledger: Ledger,
     parts: Parts,
-    outcome: Outcome | None,
+    outcome: Outcome,
     name: Callable[[Run], str] = lambda run: "",
 ) -> View:
     """The view of a controller's memory. `name`: what a trial is called."""
@@ -115,8 +115,8 @@ def view_of(
         best_config=drawn(ledger.trials[best[1]].config) if best else {},
         running=rows,
         top=top,
-        status=str(outcome.status) if outcome else "RUNNING",
-        reason=outcome.reason if outcome else None,
+        status=str(outcome.status),
+        reason=outcome.reason,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
@@ -95,19 +96,28 @@ class Report:
 
 @dataclass
 class Lost:
-    """The pack's worker is gone, with all that was not saved; `reason` is for a person."""
+    """The pack's worker is gone, with all that was not saved; `reason` is for a person.
+
+    `cause`: "node": its machine went, or never came; "memory": it was killed for its memory;
+    "hang": it was ended since it had not reported for too long; "exit": anything else.
+    """
 
     pack: str
     reason: str
+    cause: Literal["node", "memory", "hang", "exit"] = "exit"
 
 
 class Runtime(ABC):
     """Opens packs, advances them, reports.
 
     `ordered`: reports come in the order of the advances, so that a sweep can be repeated exactly.
+    `killable`: `close` ends a pack that is under way, so a pack that hangs can be ended.
+    `patience_s`: for how long nodes may still come that a pack needs; 0: what is there is all.
     """
 
     ordered = False
+    killable = False
+    patience_s = 0.0
 
     @abstractmethod
     def slots(self, resources: dict[str, float]) -> int:
@@ -116,6 +126,13 @@ class Runtime(ABC):
     def why(self, resources: dict[str, float]) -> str:
         """Why `slots` is 0, for a person."""
         return f"no node offers {resources}"
+
+    def working(self, pack: str) -> bool:
+        """Whether an open pack has got its place on a machine."""
+        return True
+
+    def ask_for(self, resources: Mapping[str, float]) -> None:  # noqa: B027
+        """Ask a cluster that grows by itself for a node that has `resources`."""
 
     @abstractmethod
     def open(

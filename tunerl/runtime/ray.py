@@ -1,4 +1,4 @@
-"""Runs packs on a Ray cluster, one actor a pack. The only file that imports ray to run things.
+"""Runs packs on a Ray cluster, one actor a pack.
 
 Invariant: whatever happens to an actor is a `Lost`, never an exception; a pack's worker outlives
 its pack and serves the next one that needs the same resources.
@@ -17,17 +17,11 @@ from tunerl import registry
 from tunerl.errors import Conflict, InvalidInput, InvalidSpec
 from tunerl.runtime.base import Join, Lost, Order, Report, Runtime
 from tunerl.runtime.host import PackHost
+from tunerl.runtime.ray_cluster import ask_for_node, connect, patience_of, why_lost
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config
 
 log = logging.getLogger(__name__)
-
-_LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 
 _KEPT_PAYLOADS = 8  # of specs used last; they may be large
 
@@ -55,6 +49,13 @@ class Worker:
         self._problems: dict[str, Failure] = {}
         with contextlib.suppress(Exception):  # `open` will say it
             self._spec(payload)
+
+    def begin(self) -> str:
+        """The node it is on."""
+        from ray import get_runtime_context
+
+        node: str = get_runtime_context().get_node_id()
+        return node
 
     def open(self, pack: str, payload: Payload, config: Config) -> None:
         try:
@@ -95,18 +96,31 @@ class Worker:
 
 @dataclass
 class _Seat:
-    """An actor and the resources it occupies. `up`: it has reported once, so it has its place."""
+    """An actor and the resources it occupies. `begun`: a reference that is ready once it has its
+    place. `up`: it has reported once. `node`: the machine it is on, once that is known."""
 
     actor: Any
     key: Key
+    begun: Any
     up: bool = False
+    node: str | None = None
 
 
 class RayRuntime(Runtime):
     """`address`: of a running cluster, by default ``RAY_ADDRESS``; without both a cluster is
-    started on this machine with `num_cpus` CPUs (all by default), and ended by `shutdown`."""
+    started on this machine with `num_cpus` CPUs (all by default), and ended by `shutdown`.
 
-    def __init__(self, address: str | None = None, num_cpus: int | None = None) -> None:
+    `patience_s`: for how long a cluster elsewhere may still grow, by default
+    ``TUNERL_NODES_PATIENCE_S`` or 300 s."""
+
+    killable = True
+
+    def __init__(
+        self,
+        address: str | None = None,
+        num_cpus: int | None = None,
+        patience_s: float | None = None,
+    ) -> None:
         import ray
 
         address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -118,11 +132,13 @@ class RayRuntime(Runtime):
         self._ray = ray
         self._started = not ray.is_initialized()
         if self._started:
-            _init(address, num_cpus)
+            connect(address, num_cpus)
         elif num_cpus is not None:
             raise InvalidInput(
                 f"num_cpus={num_cpus} comes too late: this process is connected to Ray already"
             )
+        self.patience_s = patience_of(patience_s)
+        self._asked = False
         self._actor_class = ray.remote(Worker)
         self._seats: dict[str, _Seat] = {}  # by pack
         self._idle: list[_Seat] = []
@@ -147,10 +163,20 @@ class RayRuntime(Runtime):
             )
             for node in self._nodes()
         )
-        return f"a pack needs {resources} on one node; the nodes offer {offers or 'nothing'}"
+        return (
+            f"a pack needs {resources} on one node; the nodes offer {offers or 'nothing'}; ask for "
+            "less, as in with_resources(trainable, {...}), or add a node that has it"
+        )
+
+    def ask_for(self, resources: Mapping[str, float]) -> None:
+        ask_for_node(resources)
+        self._asked = True
 
     def _nodes(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _alive(self) -> set[str]:
+        return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
     def prewarm(self, spec: TrainableSpec, config: Config, n: int) -> None:
         """Start up to `n` workers for packs of `config`, importing what `spec` needs. Returns at
@@ -187,6 +213,10 @@ class RayRuntime(Runtime):
             ) from error
         self._seats[pack] = seat
 
+    def working(self, pack: str) -> bool:
+        seat = self._seats[pack]
+        return seat.up or bool(self._ray.wait([seat.begun], timeout=0)[0])
+
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         if pack not in self._seats:
             raise Conflict(f"pack {pack!r} is not open")
@@ -206,13 +236,16 @@ class RayRuntime(Runtime):
 
     def _land(self, reference: Any) -> Report | Lost:
         pack = self._flights[reference]
+        seat = self._seats[pack]
         try:
             report: Report | Lost = self._ray.get(reference)
-            self._seats[pack].up = True
+            if not seat.up:
+                seat.up, seat.node = True, self._ray.get(seat.begun)
         except Exception as error:  # actor, node or memory gone
             self._kill(self._seats.pop(pack))
             self._dismiss()  # they may have been on the same node
-            report = Lost(pack, f"{type(error).__name__}: {error}".strip())
+            gone = seat.node is not None and seat.node not in self._alive()
+            report = Lost(pack, *why_lost(error, node_gone=gone))
         del self._flights[reference]
         return report
 
@@ -232,6 +265,8 @@ class RayRuntime(Runtime):
 
     def shutdown(self) -> None:
         if self._ray.is_initialized():
+            if self._asked:
+                ask_for_node(None)
             for seat in [*self._seats.values(), *self._idle]:
                 self._kill(seat)
             if self._started:
@@ -247,7 +282,7 @@ class RayRuntime(Runtime):
                 options[option] = resources.pop(name)
         options.setdefault("num_cpus", 0)
         actor = self._actor_class.options(**options, resources=resources).remote(threads, payload)
-        return _Seat(actor, key)
+        return _Seat(actor, key, actor.begin.remote())
 
     def _dismiss(self) -> None:
         """End the workers that have no pack."""
@@ -290,26 +325,3 @@ class RayRuntime(Runtime):
 
 def _key(resources: Any) -> Key:
     return tuple(sorted((name, float(amount)) for name, amount in resources.items() if amount > 0))
-
-
-def _init(address: str, num_cpus: int | None) -> None:
-    """Connect, or start a cluster here. What its processes inherit is set only meanwhile."""
-    import ray
-
-    options: dict[str, Any] = {}
-    if address == "local":
-        options = {"num_cpus": num_cpus, "include_dashboard": False}
-    before = dict(os.environ)
-    for name, value in _LOCAL_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        ray.init(
-            address=address,
-            namespace="tunerl",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **options,
-        )
-    finally:
-        for name in _LOCAL_ENVIRONMENT.keys() - before.keys():
-            del os.environ[name]

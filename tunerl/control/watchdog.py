@@ -1,0 +1,76 @@
+"""Looks after packs that say nothing: ends those that hang, takes back those without a place.
+
+Invariant: a pack is held to its time only from when it has its place; what it ends is a `Lost`, as
+if its worker had died.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tunerl.control.fleet import Fleet, PackInPlay
+from tunerl.errors import InvalidSpec, Problem
+from tunerl.runtime.base import Lost, Runtime
+
+NO_PLACE_S = 30.0  # how long a worker may take to get its place until a person is told
+
+
+class Watchdog:
+    """`limit_s`: how long an advance may take; None: for ever. Raises `InvalidSpec` for a limit
+    where nothing can be ended."""
+
+    def __init__(self, runtime: Runtime, fleet: Fleet, limit_s: float | None) -> None:
+        if limit_s is not None and not runtime.killable:
+            raise InvalidSpec(
+                Problem(
+                    "failure.hang_timeout_s",
+                    f"{limit_s:g} given, but packs run in this very process, which cannot end what "
+                    "hangs; leave it out, or take the runtime 'ray'",
+                )
+            )
+        self._runtime, self._fleet, self._limit_s = runtime, fleet, limit_s
+        self._placeless: dict[str, float] = {}  # packs, and since when
+
+    def look(self) -> list[Lost]:
+        """The packs that were given up just now."""
+        now, busy = time.monotonic(), [pack for pack in self._fleet.packs.values() if pack.busy]
+        placeless = [p for p in busy if not p.up and not self._runtime.working(p.name)]
+        self._placeless = {p.name: self._placeless.get(p.name, now) for p in placeless}
+        for pack in placeless:
+            pack.since = now  # it has not begun
+        lost = [self._take_back(pack) for pack in self._too_many(placeless)]
+        if self._limit_s is not None:
+            over = [pack for pack in busy if now - pack.since > self._limit_s]
+            lost += [self._end(pack, self._limit_s) for pack in over]
+        return lost
+
+    def why(self) -> str | None:
+        """Why packs wait for their places, once it takes long."""
+        waiting = [t for t in self._placeless.values() if time.monotonic() - t > NO_PLACE_S]
+        if not waiting:
+            return None
+        return (
+            f"{len(waiting)} packs wait for a place: the nodes could hold them, but are occupied; "
+            "see `ray status`"
+        )
+
+    def _too_many(self, placeless: list[PackInPlay]) -> list[PackInPlay]:
+        """Packs without a place for which no place is left since nodes have gone; newest first."""
+        room = self._fleet.room
+        used = sum(room.share(pack.needs) for pack in self._fleet.packs.values() if pack.opened)
+        found = []
+        for pack in reversed(placeless):
+            if used <= 1 + 1e-9:
+                break
+            used -= room.share(pack.needs)
+            found.append(pack)
+        return found
+
+    def _take_back(self, pack: PackInPlay) -> Lost:
+        self._runtime.close(pack.name)
+        return Lost(pack.name, "no node has a place for it any more", "node")
+
+    def _end(self, pack: PackInPlay, limit_s: float) -> Lost:
+        self._runtime.close(pack.name)
+        reason = f"it has not reported for {limit_s:g} s (hang_timeout_s) and was ended"
+        return Lost(pack.name, reason, "hang")

@@ -1,0 +1,87 @@
+"""The Ray cluster that packs run on: connecting, whether it may grow, why a worker is gone."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tunerl.errors import InvalidInput
+
+PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
+PATIENCE = "TUNERL_NODES_PATIENCE_S"
+REASON_CHARS = 500
+
+_LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ROTATION_MAX_BYTES": str(16 << 20),  # what workers print goes to files that are rotated
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+}
+
+
+def connect(address: str, num_cpus: int | None) -> None:
+    """Connect, or start a cluster here. What its processes inherit is set only meanwhile."""
+    import ray
+
+    options: dict[str, Any] = {}
+    if address == "local":
+        options = {"num_cpus": num_cpus, "include_dashboard": False}
+    before = dict(os.environ)
+    for name, value in _LOCAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        ray.init(
+            address=address,
+            namespace="tunerl",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **options,
+        )
+    finally:
+        for name in _LOCAL_ENVIRONMENT.keys() - before.keys():
+            del os.environ[name]
+
+
+def patience_of(given: float | None) -> float:
+    """For how many seconds nodes may still come: `given`, else what the environment says; 0 where
+    this process started the cluster, for then nobody adds to it. Raises `InvalidInput`."""
+    from ray._private import worker
+
+    node = worker._global_node
+    if given is None and (node is None or node.head):
+        return 0.0
+    text = os.environ.get(PATIENCE) if given is None else given
+    try:
+        seconds = PATIENCE_S if text is None else float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidInput(f"{PATIENCE} is {text!r}; give seconds, 0 or more")
+    return seconds
+
+
+def ask_for_node(resources: Mapping[str, float] | None) -> None:
+    """Tell an autoscaler, if there is one, which node is wanted; None: none any more."""
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=[] if resources is None else [dict(resources)])
+
+
+def why_lost(error: Exception, *, node_gone: bool) -> tuple[str, Literal["node", "memory", "exit"]]:
+    """In a few words why an actor is gone, and its cause."""
+    from ray import exceptions
+
+    text = " ".join(str(error).split())
+    told = f"{type(error).__name__}: {text}"
+    told = told if len(told) <= REASON_CHARS else f"{told[:REASON_CHARS]} ..."
+    if isinstance(error, exceptions.OutOfMemoryError) or "running low on memory" in text:
+        return f"it was killed, for its machine ran out of memory ({told})", "memory"
+    died = "node has died" in text or isinstance(error, exceptions.NodeDiedError)
+    if node_gone or died or getattr(error, "preempted", False):
+        return f"its node is gone ({told})", "node"
+    return told, "exit"
