@@ -16,6 +16,7 @@ from service.routes import (
     dashboard,
     experiments,
     health,
+    inside,
     judging,
     results,
     trainables,
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.store = settings, store
     app.add_middleware(Guard, settings=settings)
     errors.install(app)
-    for module in (experiments, amending, trials, results, judging, trainables):
+    for module in (experiments, amending, trials, results, judging, inside, trainables):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(dashboard.router)

@@ -37,7 +37,8 @@ class BestTrial(BaseModel):
 
 
 class Experiment(BaseModel):
-    """One sweep. `progress` is between 0 and 1, `steps` env steps of all trials together."""
+    """One sweep. `progress` is between 0 and 1, `steps` env steps of all trials together; `origin`:
+    kind and experiment that it was made from, else empty."""
 
     id: str
     name: str
@@ -57,6 +58,7 @@ class Experiment(BaseModel):
     progress: float
     steps: int
     best: BestTrial | None
+    origin: Json
 
     @classmethod
     def of(cls, record: ExperimentRecord, totals: Totals, **more: Any) -> Self:
@@ -70,6 +72,7 @@ class Experiment(BaseModel):
             progress=progress(record, totals),
             steps=totals.steps,
             best=BestTrial(trial=best[0], objective=clean(best[1])) if best else None,
+            origin=spec.get("origin") or {},
             **more,
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunerl.errors import NotFound
 from tunerl.trial import Config
@@ -34,7 +34,37 @@ class Change:
 
 def policy_log(store: Store, experiment: str) -> list[Change]:
     """All exploits of an experiment (id or name), in their order. Raises `NotFound`."""
-    id = store.get_experiment(experiment).id
+    return _log(store, store.get_experiment(experiment).id)
+
+
+def mutations(
+    log: Sequence[Change], configs: Mapping[int, Config]
+) -> list[dict[str, tuple[Any, Any]]]:
+    """Of each change, what it made different from the settings that it took over: flat name to
+    (before, after). `log`: all changes, in order. `configs`: each trial's present configuration."""
+    now = dict(configs)
+    now |= {change.target: change.old for change in reversed(log)}
+    found = []
+    for change in log:
+        before, after = flat_config(now[change.source]), flat_config(change.config)
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        found.append({name: (before.get(name), after.get(name)) for name in names})
+        now[change.target] = change.config
+    return found
+
+
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration as ``/``-joined names and values; lists are values."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flat_config(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _log(store: Store, id: str) -> list[Change]:
     return [
         Change(
             event.trial,
@@ -46,7 +76,7 @@ def policy_log(store: Store, experiment: str) -> list[Change]:
             event.created_at,
         )
         for event in _events(store, id)
-        if event.kind == EXPLOIT and event.trial is not None
+        if event.trial is not None
     ]
 
 
@@ -59,7 +89,7 @@ def policy_of(store: Store, experiment: str, trial: int) -> list[tuple[int, Conf
     id = store.get_experiment(experiment).id
     if trial not in {record.number for record in store.trials(id)}:
         raise NotFound(f"experiment {id} has no trial {trial}")
-    log = policy_log(store, id)
+    log = _log(store, id)
     first = {change.target: change.old for change in reversed(log)}
     found: list[tuple[int, Config]] = []
     number, until = trial, None
@@ -83,6 +113,6 @@ def policy_of(store: Store, experiment: str, trial: int) -> list[tuple[int, Conf
 
 def _events(store: Store, id: str) -> Iterator[Event]:
     after = 0
-    while page := store.events(id, after=after, limit=PAGE):
+    while page := store.events(id, after=after, limit=PAGE, kind=EXPLOIT):
         yield from page
         after = page[-1].id

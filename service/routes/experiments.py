@@ -46,9 +46,10 @@ def list_experiments(
     status: OneExperimentStatus = None,
     limit: Limit = 50,
     after: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+    origin: Annotated[str | None, Query(pattern=r"^\w{1,64}$")] = None,
 ) -> schemas.Experiments:
-    """Newest first; `next` is the `after` of the next page."""
-    records, next_page = store.list_experiments(status, limit, after)
+    """Newest first; `next` is the `after` of the next page. `origin`: those made from this one."""
+    records, next_page = store.list_experiments(status, limit, after, origin)
     items = [schemas.Experiment.of(record, totals(store, record)) for record in records]
     return schemas.Experiments(items=items, next=next_page)
 

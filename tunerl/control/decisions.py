@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from tunerl.control.exploits import Exploits
 from tunerl.control.fleet import Fleet
@@ -17,6 +17,8 @@ from tunerl.control.referee import Referee
 from tunerl.control.saving import Saver
 from tunerl.schedulers.base import Allocate, Decision, Exploit, Pause, Resume, Stop, Widen
 from tunerl.trial import Reason, Status
+
+STOPPED = "trial.stopped"  # its data is the scheduler's `Verdict`
 
 
 class Decisions:
@@ -64,8 +66,10 @@ class Decisions:
         """Carry out what the scheduler says, as far as it can be done now."""
         for decision in decisions:
             match decision:
-                case Stop(trial, complete):
+                case Stop(trial, complete, verdict):
                     run = self._ledger.trials[trial]
+                    if verdict is not None and not _ends(run):
+                        self._ledger.event(STOPPED, str(verdict), trial, **asdict(verdict))
                     self.want(run, Intent(Reason.STOP_RULE if complete else Reason.SCHEDULER))
                 case Pause(trial):
                     self.want(self._ledger.trials[trial], Intent(None))
@@ -85,7 +89,7 @@ class Decisions:
 
     def want(self, run: Run, intent: Intent) -> None:
         """What shall become of a trial; the first end counts."""
-        if run.status.finished or (run.intent is not None and run.intent.end is not None):
+        if _ends(run):
             return
         if run.intent is not None and intent.end is None:
             intent = replace(intent, seeds=run.intent.seeds)
@@ -110,8 +114,7 @@ class Decisions:
 
     def _widen(self, run: Run, seeds: int) -> None:
         """More replicas for a trial; one that runs is put aside for a moment."""
-        ends = run.intent is not None and run.intent.end is not None
-        if run.status.finished or ends or seeds <= len(run.seeds):
+        if _ends(run) or seeds <= len(run.seeds):
             return
         if run.status is Status.RUNNING:
             run.intent = replace(run.intent or Intent(None, resume=True), seeds=seeds)
@@ -192,3 +195,8 @@ class Decisions:
                 and not self._saver.saving(run)
             ):
                 self._saver.save(run, run.position, run.last)
+
+
+def _ends(run: Run) -> bool:
+    """Whether a trial has ended, or will as soon as it can."""
+    return run.status.finished or (run.intent is not None and run.intent.end is not None)

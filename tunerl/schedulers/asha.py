@@ -92,6 +92,10 @@ class AsyncHyperBandScheduler(TimedScheduler):
         rng = np.random.default_rng(np.random.SeedSequence([self.seed % 2**64, trial]))
         return int(rng.choice(self.brackets, p=weights / weights.sum()))
 
+    def rungs_of(self, trial: int) -> tuple[int, list[float]]:
+        bracket = self.bracket(trial)
+        return bracket, [rung.milestone for rung in self.rungs[bracket]]
+
     def on_result(self, trial: int, result: Mapping[str, Any]) -> list[Decision]:
         run = self._observe(trial, result)
         if run is None:
@@ -143,7 +147,10 @@ class AsyncHyperBandScheduler(TimedScheduler):
         for trial, run in self._runs.items():
             if run.paused:
                 run.live = run.paused = False
-                decisions.append(Stop(trial))
+                rung = self.rungs[run.bracket][run.rung]
+                others = len(rung.scores) - 1
+                why = self.verdict(rung.milestone, run.score, WORST, others, run.bracket)
+                decisions.append(Stop(trial, verdict=why))
         return decisions
 
     def _run(self, trial: int) -> _Run:
@@ -182,7 +189,8 @@ class AsyncHyperBandScheduler(TimedScheduler):
         limit = cutoff(others, self.reduction_factor)
         if limit is not None and run.score < limit:
             run.live = False
-            return [Stop(trial)]
+            why = self.verdict(rung.milestone, run.score, limit, len(others), run.bracket)
+            return [Stop(trial, verdict=why)]
         return self._hopeless(rung) if limit is None else []
 
     def _hopeless(self, rung: Rung) -> list[Decision]:
@@ -194,7 +202,9 @@ class AsyncHyperBandScheduler(TimedScheduler):
             run = self._runs[trial]
             if run.live and score == WORST and run.score == WORST:
                 run.live = False
-                decisions.append(Stop(trial))
+                numbers = [other for other in rung.scores.values() if other != WORST]
+                place = (min(numbers), len(numbers), run.bracket)
+                decisions.append(Stop(trial, verdict=self.verdict(rung.milestone, score, *place)))
         return decisions
 
     def _promote(self, trial: int, run: _Run, rung: Rung) -> list[Decision]:

@@ -6,9 +6,10 @@ recorded events in their order it goes on exactly as before.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunerl.trial import Config
@@ -18,11 +19,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Why a trial is stopped: at `time` it had `value`, where `needed` was asked for by what
+    `rivals` others had. NaN: no number. `bracket`: that of rung schedulers."""
+
+    time: float
+    value: float
+    needed: float
+    rivals: int
+    bracket: int | None = None
+
+    def __str__(self) -> str:
+        value = "no number" if math.isnan(self.value) else f"{self.value:.6g}"
+        others = f"{self.rivals} other{'s' * (self.rivals != 1)}"
+        if math.isnan(self.needed):
+            return f"had {value} at {self.time:g}, and nobody else will come to go on with"
+        return f"had {value} at {self.time:g}, where {self.needed:.6g} was needed against {others}"
+
+
+@dataclass(frozen=True)
 class Stop:
     """End the trial early; `complete`: it had all its time (ASHA's `max_t`), as planned."""
 
     trial: int
     complete: bool = False
+    verdict: Verdict | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -126,6 +147,10 @@ class Scheduler(ABC):
     def on_idle(self) -> list[Decision]:
         """Nothing runs and the searcher has no more: resume or stop what is still paused."""
         return []
+
+    def rungs_of(self, trial: int) -> tuple[int, Sequence[float]] | None:
+        """The bracket of a trial and the times of its rungs; None for schedulers without rungs."""
+        return None
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Scheduler:

@@ -84,6 +84,16 @@ class HyperBandScheduler(TimedScheduler):
         self._brackets: list[_Bracket] = []
         self._members: dict[int, _Member] = {}
 
+    def rungs_of(self, trial: int) -> tuple[int, list[float]]:
+        """Brackets fill in the order in which trials are made, so the number says it all."""
+        sizes = [rungs[0][0] for rungs in self.table]
+        turn, left = divmod(trial, sum(sizes))
+        place = 0
+        while left >= sizes[place]:
+            left -= sizes[place]
+            place += 1
+        return turn * len(sizes) + place, [time for _, time in self.table[place]]
+
     def on_add(self, trial: int, config: Config) -> list[Decision]:
         self._member(trial)
         return []
@@ -168,10 +178,18 @@ class HyperBandScheduler(TimedScheduler):
         quota = bracket.sizes[bracket.rung]
         bracket.members = ranked[:quota]
         decisions: list[Decision] = []
+        last = self._members[ranked[quota - 1]].standing if quota <= len(ranked) else None
         for trial in ranked[quota:]:
             member = self._members[trial]
             member.live = member.paused = False
-            decisions.append(Stop(trial))
+            why = self.verdict(
+                bracket.times[bracket.rung - 1],
+                WORST if member.standing is None else member.standing,
+                WORST if last is None else last,
+                len(ranked) - 1,
+                self._brackets.index(bracket),
+            )
+            decisions.append(Stop(trial, verdict=why))
         for trial in bracket.members:
             member = self._members[trial]
             there = member.time >= bracket.times[bracket.rung]

@@ -122,20 +122,22 @@ class MedianStoppingRule(TimedScheduler):
         if math.isfinite(score):
             run.total, run.count = run.total + score, run.count + 1
         means = self._means[mark - 1] if mark else []
-        worse = self._worse(run, means, None if fresh or not mark else run.left)
+        own = None if fresh or not mark else run.left
+        limit = self._limit(means, own)
         self._leave_means(run, mark)
-        if not worse or run.paused or run.spared:
+        if limit is None or run.best >= limit or run.paused or run.spared:
             return []
         if self.hard_stop:
             run.live = False
-            return [Stop(trial)]
+            rivals = len(means) - (own is not None)
+            return [Stop(trial, verdict=self.verdict(time, run.best, limit, rivals))]
         run.paused = True
         return [Pause(trial)]
 
-    def _worse(self, run: _Run, means: list[float], own: float | None) -> bool:
-        median = median_without(means, own)
+    def _limit(self, means: list[float], own: float | None) -> float | None:
+        """The median of the others' means; None where they are too few."""
         enough = len(means) - (own is not None) >= self.min_samples_required
-        return enough and median is not None and run.best < median
+        return median_without(means, own) if enough else None
 
     def _leave_means(self, run: _Run, until: int) -> None:
         """Leave the mean so far at the marks below `until` that it has not passed yet."""

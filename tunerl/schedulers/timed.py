@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tunerl.errors import InvalidSpec, MetricError, Problem, nearest
-from tunerl.schedulers.base import Scheduler
+from tunerl.schedulers.base import Scheduler, Verdict
 from tunerl.schedulers.rungs import WORST, number
 
 
@@ -65,6 +65,16 @@ class TimedScheduler(Scheduler):
             )
         score = value if self.mode == "max" else -value
         return time, WORST if math.isnan(score) else score
+
+    def verdict(
+        self, time: float, score: float, needed: float, rivals: int, bracket: int | None = None
+    ) -> Verdict:
+        """A verdict in the metric's own numbers; `WORST` becomes NaN."""
+        value, limit = (
+            math.nan if given == WORST else given if self.mode == "max" else -given
+            for given in (score, needed)
+        )
+        return Verdict(time, value, limit, rivals, bracket)
 
     def to_json(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}

@@ -102,10 +102,15 @@ class Experiments:
         return self._database.read(work)
 
     def list_experiments(
-        self, status: str | None = None, limit: int = 50, after: str | None = None
+        self,
+        status: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+        origin: str | None = None,
     ) -> tuple[list[Experiment], str | None]:
         """Newest first, and the cursor to give as `after` for what follows (None: no more).
 
+        `origin`: those alone that were made from this experiment (`ExperimentSpec.origin`).
         Raises `InvalidInput` for an unknown status, a limit below 1, or a cursor of another make.
         """
         query = sa.select(experiments).order_by(experiments.c.seq.desc()).limit(limit + 1)
@@ -116,6 +121,9 @@ class Experiments:
             if status not in known:
                 raise InvalidInput(f"no experiment status {status!r}; {nearest(status, known)}")
             query = query.where(experiments.c.status == str(status))
+        if origin is not None:
+            made_from = experiments.c.spec[("origin", "experiment")].as_string()
+            query = query.where(made_from == origin)
         if after is not None:
             if not str(after).isdecimal():
                 raise InvalidInput(f"after={after!r} is no cursor; give back what came as next")

@@ -5,6 +5,7 @@ Invariant: nothing here scans more rows than it returns, beyond the trials of on
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from tunerl.store.experiments import require
 from tunerl.store.records import Event, ResultRecord, TrialRecord
 from tunerl.store.sorting import KINDS, sort_of
 from tunerl.store.tables import Kind, events, experiments, join, results, trials
-from tunerl.trial import Reason, Status
+from tunerl.trial import Metrics, Reason, Status
 
 _PLAIN = re.compile(r"[\w/.:@%+ -]+", re.ASCII)
 _FEW = 1000  # trials that are asked for by number rather than all together
@@ -170,14 +171,21 @@ class Queries:
             require(connection, id)
             raise NotFound(f"experiment {id} has no trial {number}")
 
-    def events(self, id: str, after: int = 0, limit: int = 200) -> list[Event]:
-        """What happened, in order; `after`: the id of the last event seen. Raises `NotFound`."""
+    def events(
+        self, id: str, after: int = 0, limit: int = 200, kind: str | None = None
+    ) -> list[Event]:
+        """What happened, in order; `after`: the id of the last event seen; `kind`: only those.
+
+        Raises `NotFound`.
+        """
         query = (
             sa.select(events)
             .where(events.c.experiment_id == id, events.c.id > after)
             .order_by(events.c.id)
             .limit(limit)
         )
+        if kind is not None:
+            query = query.where(events.c.kind == kind)
 
         def work(connection: sa.Connection) -> list[Event]:
             rows = connection.execute(query).all()
@@ -189,6 +197,36 @@ class Queries:
             ]
 
         return self._database.read(work)
+
+    def objectives(self, id: str) -> list[tuple[int, int, int, int, int, float]]:
+        """(id, trial, iteration, steps, seeds, objective) of each result, in order of arrival.
+
+        `steps` is one replica's, as reported; an objective that is no number is NaN. Raises
+        `NotFound`.
+        """
+        seeds = sa.select(trials.c.number, trials.c.num_seeds).where(trials.c.experiment_id == id)
+        r = results.c
+        query = sa.select(r.id, r.trial, r.iteration, r.steps, r.objective)
+        query = query.where(r.experiment_id == id).order_by(r.id)
+
+        def work(connection: sa.Connection) -> list[tuple[int, int, int, int, int, float]]:
+            require(connection, id)
+            counts = {row.number: row.num_seeds for row in connection.execute(seeds)}
+            return [
+                (key, trial, iteration, steps, counts[trial], math.nan if value is None else value)
+                for key, trial, iteration, steps, value in connection.execute(query)
+            ]
+
+        return self._database.read(work)
+
+    def replicas(self, id: str, of: Sequence[int]) -> dict[int, list[Metrics]]:
+        """Each replica's metrics in the results with these ids; empty lists for single ones."""
+        query = sa.select(results.c.id, results.c.replicas).where(
+            results.c.experiment_id == id, results.c.id.in_(of)
+        )
+        return self._database.read(
+            lambda connection: {row[0]: row[1] or [] for row in connection.execute(query)}
+        )
 
     def best(self, id: str) -> TrialRecord | None:
         """The trial with the best objective of all its results; ties go to the lower number.
