@@ -67,9 +67,11 @@ class Client:
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return self._json("POST", "/experiments", json=dict(spec), headers=key)
 
-    def list(self, status: str | None = None, limit: int | None = None) -> Items:
-        """Experiments, newest first."""
-        return self._pages("/experiments", limit, status=status)
+    def list(
+        self, status: str | None = None, limit: int | None = None, origin: str | None = None
+    ) -> Items:
+        """Experiments, newest first; `origin`: those made from this one."""
+        return self._pages("/experiments", limit, status=status, origin=origin)
 
     def get(self, id: str) -> Json:
         """The experiment with its spec. `id` may be its name."""
@@ -115,6 +117,21 @@ class Client:
     def pareto(self, id: str) -> Json:
         """``{objectives, points: [{trial, config, values}]}``."""
         found: Json = self._json("GET", f"{_experiment(id)}/pareto")
+        return found
+
+    def incumbent(self, id: str) -> Json:
+        """``{unit, spent, improvements: [{spent, value, trial, iteration, low, high}], ...}``."""
+        found: Json = self._json("GET", f"{_experiment(id)}/incumbent")
+        return found
+
+    def policy(self, id: str, trial: int | None = None) -> Items:
+        """Who took over from whom; of a `trial`: the settings behind its state."""
+        of = "" if trial is None else f"/trials/{trial}"
+        return self._list(f"{_experiment(id)}{of}/policy")
+
+    def rungs(self, id: str) -> Json:
+        """``{scheduler, time_attr, brackets, stopped: [{trial, time, value, needed, ...}]}``."""
+        found: Json = self._json("GET", f"{_experiment(id)}/rungs")
         return found
 
     def trials(

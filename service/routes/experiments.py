@@ -84,9 +84,13 @@ def resume_experiment(experiment: TheExperiment, store: TheStore) -> schemas.Exp
 
 @router.get("/{id}/events")
 def list_events(
-    experiment: TheExperiment, store: TheStore, after: After = 0, limit: Limit = 200
+    experiment: TheExperiment,
+    store: TheStore,
+    after: After = 0,
+    limit: Limit = 200,
+    kind: Annotated[str | None, Query(pattern=r"^[\w.]{1,64}$")] = None,
 ) -> schemas.Events:
-    """What happened, oldest first."""
-    records = store.events(experiment.id, after, limit)
+    """What happened, oldest first; `kind`: only events of it, such as ``trial.error``."""
+    records = store.events(experiment.id, after, limit, kind)
     items = [schemas.Event.of(record) for record in records]
     return schemas.Events(items=items, next=items[-1].id if len(items) == limit else None)

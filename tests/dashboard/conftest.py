@@ -15,6 +15,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.fake import World, make_app, make_trial
+from tests.dashboard.fake_inside import add_inside
 
 ARGS = [
     "--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking",
@@ -77,7 +78,9 @@ def open_page(browser: Browser, serve: Serve, world: World) -> Iterator[Open]:
 
     A script error on the page fails the test.
     """
-    base = serve(make_app(world))
+    app = make_app(world)
+    add_inside(app, world)
+    base = serve(app)
     errors: list[str] = []
     with ExitStack() as stack:
 

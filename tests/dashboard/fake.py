@@ -130,6 +130,7 @@ class World:
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     trials: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    inside: dict[tuple[str, str], Any] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     down: bool = False
     token: str | None = None
@@ -153,6 +154,7 @@ class World:
             "created_at": f"2026-11-20T10:{len(self.experiments):02d}:00Z",
             "started_at": "2026-11-20T10:00:01Z",
             "ended_at": "2026-11-20T10:03:00Z" if status == "COMPLETED" else None,
+            "origin": {},
             "spec": {"trainable": "PPO", "name": id, "param_space": SPACE},
             **more,
         }
@@ -207,8 +209,9 @@ def make_app(world: World) -> FastAPI:
 
 def _add_experiments(app: FastAPI, world: World) -> None:
     @app.get("/api/v1/experiments")
-    def experiments(status: str = "", limit: int = 50, after: int = 0) -> Any:
+    def experiments(status: str = "", limit: int = 50, after: int = 0, origin: str = "") -> Any:
         items = [e for e in world.experiments.values() if not status or e["status"] == status]
+        items = [e for e in items if not origin or e["origin"].get("experiment") == origin]
         items.sort(key=lambda e: e["created_at"], reverse=True)
         page = items[after : after + limit]
         following = after + limit if after + limit < len(items) else None

@@ -203,6 +203,34 @@ def test_results_keep_their_order_of_arrival_and_page(store: Store) -> None:
     assert store.results(id, trial=2) == [found[0], found[3]]
 
 
+def test_events_are_read_by_kind_and_experiments_by_their_origin(store: Store) -> None:
+    id, lease = running(store)
+    store.commit(lease, Tick(events=[Event("a", "1"), Event("b", "2"), Event("a", "3")]))
+    assert [event.message for event in store.events(id, kind="a")] == ["1", "3"]
+    assert store.events(id, kind="c") == []
+    made = {**SPEC, "origin": {"kind": "confirm", "experiment": id}, "seed": math.inf}
+    child = store.create_experiment(made, "child", claimable=True)
+    create(store, "another")
+    assert [each.id for each in store.list_experiments(origin=id)[0]] == [child.id]
+    assert store.list_experiments(origin="nothing") == ([], None)
+
+
+def test_objectives_and_replicas_come_without_the_other_metrics(store: Store) -> None:
+    id, lease = running(store, trials=2)
+    both = replace(result(1, 1, 5.0), replicas=[{"m": 4.0}, {"m": 6.0}])
+    store.commit(lease, Tick(results=[result(0, 1, math.nan), both]))
+    (first, second) = store.objectives(id)
+    assert first[1:5] == (0, 1, 100, 2)
+    assert math.isnan(first[5])
+    assert second[1:] == (1, 1, 100, 2, 5.0)
+    assert store.replicas(id, [first[0], second[0]]) == {
+        first[0]: [],
+        second[0]: [{"m": 4.0}, {"m": 6.0}],
+    }
+    with pytest.raises(NotFound):
+        store.objectives("nothing")
+
+
 def test_an_illegal_change_takes_the_whole_tick_with_it(store: Store) -> None:
     id, lease = running(store)
     store.commit(lease, Tick(changes=[Change(0, Status.TERMINATED, Reason.DONE)]))

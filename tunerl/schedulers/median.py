@@ -123,13 +123,12 @@ class MedianStoppingRule(TimedScheduler):
             run.total, run.count = run.total + score, run.count + 1
         means = self._means[mark - 1] if mark else []
         own = None if fresh or not mark else run.left
-        limit = self._limit(means, own)
+        limit, rivals = self._limit(means, own), len(means) - (own is not None)
         self._leave_means(run, mark)
         if limit is None or run.best >= limit or run.paused or run.spared:
             return []
         if self.hard_stop:
             run.live = False
-            rivals = len(means) - (own is not None)
             return [Stop(trial, verdict=self.verdict(time, run.best, limit, rivals))]
         run.paused = True
         return [Pause(trial)]

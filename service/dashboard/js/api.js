@@ -4,6 +4,7 @@
 const BASE = "/api/v1";
 const TOKEN = "tunerl.token";
 const TIMEOUT_MS = 20000;
+const SLOW_MS = 120000; // what is computed on the way
 
 /** What the API answered instead of what was asked; status 0: it could not be reached. */
 export class ApiError extends Error {
@@ -115,7 +116,19 @@ export const getTrial = (id, number) => json(`${experiment(id)}/trials/${number}
 export const getCurve = (id, number, values) => json(`${experiment(id)}/trials/${number}/curve${query(values)}`);
 export const getCurves = (id, values) => json(`${experiment(id)}/curves${query(values)}`);
 export const getBest = (id) => json(`${experiment(id)}/best`);
+export const getIncumbent = (id) => json(`${experiment(id)}/incumbent`);
+export const getImportance = (id, values) => json(`${experiment(id)}/importance${query(values)}`, {}, SLOW_MS);
+export const getPareto = (id) => json(`${experiment(id)}/pareto`);
+export const getRanking = (id) => json(`${experiment(id)}/ranking`);
+export const getPolicy = (id) => json(`${experiment(id)}/policy`);
+export const getTrialPolicy = (id, number) => json(`${experiment(id)}/trials/${number}/policy`);
+export const getRungs = (id) => json(`${experiment(id)}/rungs`);
+export const makeBaseline = (id) => json(`${experiment(id)}:baseline`, { method: "POST" });
 export const getEvents = (id, values) => json(`${experiment(id)}/events${query(values)}`);
+
+/** Run the leaders again on fresh seeds: `{top_k, seeds}`. */
+export const makeConfirmation = (id, body) =>
+  json(`${experiment(id)}:confirm`, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
 
 /** Every item of a paged listing; `page(after)` fetches one page. `each` sees the items so far. */
 export async function all(page, each = () => {}) {

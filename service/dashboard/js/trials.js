@@ -9,6 +9,10 @@ const DOMAINS = new Set([
 const FINISHED = new Set(["TERMINATED", "ERROR", "CANCELED"]);
 const ENDED = new Set(["COMPLETED", "CANCELED", "ERROR"]);
 
+const POPULATION = new Set(["pbt", "pb2", "pbt_replay"]);
+
+/** Whether the trials of an experiment take over from one another. */
+export const population = (experiment) => POPULATION.has(experiment.spec?.scheduler?.type);
 export const finished = (trial) => FINISHED.has(trial.status);
 export const ended = (experiment) => ENDED.has(experiment.status);
 export const stoppedEarly = (trial) => trial.status === "TERMINATED" && trial.reason === "scheduler";

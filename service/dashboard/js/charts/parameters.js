@@ -2,7 +2,7 @@
 
 import { number, short, value as text } from "../format.js";
 import { configOf, stoppedEarly } from "../trials.js";
-import { axis, draw, plain } from "./plotly.js";
+import { axis, draw, openOnClick, plain } from "./plotly.js";
 
 const LOG = new Set(["loguniform", "qloguniform", "lograndint", "qlograndint"]);
 const CHOICES = new Set(["choice", "grid_search"]);
@@ -97,8 +97,5 @@ export async function drawParameter(element, data, path, { logY, revision, open 
     }),
     revision,
   );
-  if (element.on && !element.dataset.clickable) {
-    element.dataset.clickable = "yes";
-    element.on("plotly_click", (event) => open(event.points[0].customdata));
-  }
+  openOnClick(element, open);
 }

@@ -82,6 +82,17 @@ export async function draw(element, make, revision) {
   await Plotly.react(element, data, { ...base, ...layout }, CONFIG);
 }
 
+/** Call `open(number)` for the trial of a point that is clicked; to be called after each drawing. */
+export function openOnClick(element, open) {
+  element.openTrial = open;
+  if (!element.on || element.dataset.clickable) return;
+  element.dataset.clickable = "yes";
+  element.on("plotly_click", (event) => {
+    const { customdata } = event.points[0];
+    if (typeof customdata === "number") element.openTrial(customdata);
+  });
+}
+
 /** Forget a chart and free what it holds. */
 export function purge(element) {
   drawn.delete(element);

@@ -4,6 +4,7 @@ import * as api from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { NONE, compact, duration, elapsed, short, time } from "../format.js";
 import { TRIAL_STATUSES, confirm, countsBar, facts, pill, progressBar } from "../parts.js";
+import { link } from "../router.js";
 import { ended } from "../trials.js";
 
 export function headerPart({ onCancel }) {
@@ -15,6 +16,7 @@ export function headerPart({ onCancel }) {
   const what = facts();
   const progress = h("div", { class: "progress-row" });
   let experiment = null;
+  let objectives = {};
   let drawn = "";
 
   async function ask() {
@@ -33,6 +35,7 @@ export function headerPart({ onCancel }) {
 
   function update(model) {
     experiment = model.experiment;
+    objectives = model.objectives;
     setText(title, experiment.name || experiment.id);
     pill(experiment.status, status);
     setText(reason, experiment.reason ?? (experiment.request ? `${experiment.request} was asked for` : ""));
@@ -51,7 +54,8 @@ export function headerPart({ onCancel }) {
     what.update([
       ["Trainable", experiment.trainable ?? NONE],
       ["Environment", experiment.environment ?? NONE],
-      ["Objective", experiment.metric ? `${experiment.mode ?? "max"} ${short(experiment.metric)}` : NONE],
+      [Object.keys(objectives).length > 1 ? "Objectives" : "Objective", Object.entries(objectives).map(([name, mode]) => `${mode} ${short(name)}`).join(", ") || NONE],
+      ...origin(experiment),
       ["Seeds per trial", String(experiment.num_seeds ?? 1)],
       ["Environment steps", compact(experiment.steps)],
       ["Steps/s", seconds ? compact(experiment.steps / seconds) : NONE],
@@ -67,6 +71,13 @@ export function headerPart({ onCancel }) {
   const element = h("section", { class: "panel head" },
     h("div", { class: "bar" }, title, status, reason, h("span", { class: "grow" }), cancel), message, what.element, progress);
   return { element, update, close: () => clearInterval(clock) };
+}
+
+const ORIGINS = { confirm: "Confirmation of", baseline: "Random baseline of" };
+
+function origin({ origin: made }) {
+  if (!made?.experiment) return [];
+  return [[ORIGINS[made.kind] ?? "Made from", h("a", { href: link(made.experiment) }, made.experiment)]];
 }
 
 function legend(experiment) {

@@ -5,16 +5,18 @@ import { purge } from "../charts/plotly.js";
 import { fill, h, setText } from "../dom.js";
 import { short } from "../format.js";
 import * as router from "../router.js";
+import { importancePart } from "./importance.js";
 
 const SIGNS = { failed: "✕", early: "▽", running: "○", finished: "●", best: "★" };
 
-export function parametersPart() {
+export function parametersPart({ onChange }) {
+  const importance = importancePart({ onChange });
   const legend = h("div", { class: "legend" }, GROUPS.map(({ key, label }) =>
     h("span", {}, h("b", { class: `sign g-${key}`, "aria-hidden": "true" }, SIGNS[key]), label)));
   const title = h("span", { class: "muted" });
   const grid = h("div", { class: "grid" });
   const message = h("p", { class: "muted" });
-  const element = h("div", {}, h("div", { class: "bar" }, title, h("span", { class: "grow" }), legend), message, grid);
+  const element = h("div", {}, importance.element, h("div", { class: "bar" }, title, h("span", { class: "grow" }), legend), message, grid);
   let charts = new Map(); // path -> element
   let drawn = "";
 
@@ -22,7 +24,8 @@ export function parametersPart() {
     const metric = router.get("metric", model.objective ?? model.metrics[0] ?? "");
     const logY = router.get("log") === "1";
     const stamp = JSON.stringify([model.version, metric, logY, model.trials.length]);
-    if (stamp === drawn && grid.isConnected) return;
+    const counted = importance.update(model);
+    if (stamp === drawn && grid.isConnected) return counted;
     drawn = stamp;
     const objective = metric === model.objective;
     setText(title, metric ? `${objective ? "best" : "last"} ${short(metric)} of each trial` : "");
@@ -35,6 +38,7 @@ export function parametersPart() {
         logY, revision: `${metric} ${logY}`, open: (number) => { location.hash = router.link(model.id, number); },
       }).catch((error) => setText(message, error.message));
     }
+    return counted;
   }
 
   function place(paths) {
@@ -46,5 +50,10 @@ export function parametersPart() {
     fill(grid, [...charts.values()]);
   }
 
-  return { element, update, close: () => charts.forEach((chart) => purge(chart)) };
+  function close() {
+    importance.close();
+    charts.forEach((chart) => purge(chart));
+  }
+
+  return { element, update, close };
 }

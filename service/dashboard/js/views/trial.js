@@ -2,14 +2,17 @@
 
 import * as api from "../api.js";
 import { drawReplicas } from "../charts/curves.js";
+import { drawSchedule, schedule } from "../charts/lineage.js";
 import { purge } from "../charts/plotly.js";
 import { fill, h, select, setOptions, setText } from "../dom.js";
 import { NONE, compact, duration, errorLine, number, reason, short, time, value } from "../format.js";
 import { copyButton, crumbs, facts, failure, pill } from "../parts.js";
 import { INTERVAL_MS, poll } from "../poll.js";
 import * as router from "../router.js";
-import { configOf, ended, finished, metricNames, python, shortest } from "../trials.js";
+import { configOf, domains, ended, finished, flatten, metricNames, population, python, shortest } from "../trials.js";
 import { EventLog, eventItem } from "./events.js";
+
+
 
 export function trialView(root, id, trialNumber) {
   const view = parts();
@@ -34,10 +37,11 @@ export function trialView(root, id, trialNumber) {
       const shown = names.includes(wanted) ? names : [wanted, ...names];
       const labels = shortest(shown);
       setOptions(metric.element, shown.map((name) => [name, labels(name)]), wanted);
-      const [curve] = await Promise.all([wanted ? api.getCurve(id, trialNumber, { metric: wanted, max_points: 500 }) : { points: [] }, log.read()]);
+      const [curve, policy] = await Promise.all([wanted ? api.getCurve(id, trialNumber, { metric: wanted, max_points: 500 }) : { points: [] },
+        population(experiment) ? api.getTrialPolicy(id, trialNumber) : [], log.read()]);
       stamp = now;
       crumbs([experiment.name || id, router.link(id)], [`Trial #${trialNumber}`]);
-      show(view, { id, experiment, trial, points: curve.points, metric: wanted, events: log.items });
+      show(view, { id, experiment, trial, points: curve.points, metric: wanted, policy, events: log.items });
     }
     return finished(trial) && ended(experiment) ? null : INTERVAL_MS;
   }
@@ -51,6 +55,7 @@ export function trialView(root, id, trialNumber) {
     close() {
       poller.close();
       purge(view.chart);
+      view.charts.forEach((chart) => purge(chart));
     },
   };
 }
@@ -60,7 +65,7 @@ function parts() {
     title: h("h1"), status: h("span"), reason: h("span", { class: "reason" }), facts: facts(), error: h("section", { class: "panel failure", hidden: true }),
     config: h("div"), seeds: h("div"), chart: h("div", { class: "chart tall", role: "img", "aria-label": "Learning curve" }),
     controls: h("div", { class: "bar" }, h("h2", {}, "Learning curve"), h("span", { class: "grow" })), note: h("p", { class: "muted note" }),
-    metrics: h("div"), events: h("ol", { class: "events" }),
+    metrics: h("div"), events: h("ol", { class: "events" }), schedules: h("section", { class: "panel", hidden: true }), charts: new Map(),
   };
   view.element = h("div", { class: "trial" },
     h("section", { class: "panel head" }, h("div", { class: "bar" }, view.title, view.status, view.reason), view.facts.element),
@@ -68,6 +73,7 @@ function parts() {
     h("div", { class: "overview" },
       h("section", { class: "panel" }, h("h2", {}, "Configuration"), view.config),
       h("section", { class: "panel curves" }, view.controls, view.chart, view.note)),
+    view.schedules,
     h("div", { class: "columns" },
       h("section", { class: "panel" }, h("h2", {}, "Replicas"), view.seeds),
       h("section", { class: "panel" }, h("h2", {}, "Last metrics"), view.metrics),
@@ -75,10 +81,11 @@ function parts() {
   return view;
 }
 
-function show(view, { id, experiment, trial, points, metric, events }) {
+function show(view, { id, experiment, trial, points, metric, policy, events }) {
   setText(view.title, `Trial #${trial.number}`);
   pill(trial.status, view.status);
-  setText(view.reason, reason(trial.reason));
+  const verdict = events.findLast((event) => event.kind === "trial.stopped" && event.trial === trial.number);
+  setText(view.reason, verdict && trial.reason === "scheduler" ? `${reason(trial.reason)}: ${verdict.message}` : reason(trial.reason));
   view.facts.update([
     ["Best", trial.best_objective === null ? NONE : `${number(trial.best_objective)} at iteration ${trial.best_iteration}`],
     ["Last", number(trial.objective)], ["Iterations", number(trial.iteration)], ["Environment steps", compact(trial.steps)],
@@ -93,9 +100,29 @@ function show(view, { id, experiment, trial, points, metric, events }) {
   fill(view.metrics, last.length ? pairs(last.map(([name, v]) => [name, number(v)])) : h("p", { class: "muted" }, "No result yet."));
   const own = events.filter((event) => event.trial === trial.number);
   fill(view.events, own.length ? own.reverse().map((event) => eventItem(id, event)) : h("li", { class: "muted" }, "No event names this trial."));
+  showSchedules(view, experiment, trial, policy);
   setText(view.note, points.length ? "" : "No result with this metric yet.");
   drawReplicas(view.chart, points, trial.seeds, { metric, logY: false, revision: `${experiment.id} ${metric}` })
     .catch((error) => setText(view.note, error.message));
+}
+
+/** How the settings behind a trial's state changed, one small chart each; nothing where they did not. */
+function showSchedules(view, experiment, trial, policy) {
+  const space = domains(experiment.spec?.param_space);
+  const flat = policy.map(({ iteration, config }) => ({ iteration, config: flatten(config) }));
+  const changed = Object.keys(flat.at(-1)?.config ?? {}).filter((path) => new Set(flat.map((s) => JSON.stringify(s.config[path]))).size > 1);
+  view.schedules.hidden = !changed.length;
+  if (!changed.length) return;
+  if (changed.join() !== [...view.charts.keys()].join()) {
+    view.charts = new Map(changed.map((path) => [path, h("div", { class: "chart small", role: "img", "aria-label": `${path} over the iterations` })]));
+    fill(view.schedules, h("h2", {}, "Hyperparameter schedule"),
+      h("p", { class: "muted" }, "The settings under which its state came to be, from its first ancestor on."), h("div", { class: "grid" }, [...view.charts.values()]));
+  }
+  for (const [path, chart] of view.charts) {
+    const log = (space[path]?.name ?? "").includes("log");
+    drawSchedule(chart, schedule(flat, (config) => config[path], trial.iteration), path, { log, revision: path })
+      .catch((error) => setText(view.note, error.message));
+  }
 }
 
 function pairs(entries) {

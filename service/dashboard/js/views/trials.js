@@ -41,7 +41,8 @@ export function trialsPart({ onChange }) {
     if (document.activeElement !== filter && filter.value !== router.get("q")) filter.value = router.get("q");
     setOptions(status.element, statuses, router.get("status"));
     const [sort, descending] = order();
-    const rows = sorted(filtered(model.trials, router.get("q"), router.get("status")), sort, descending);
+    const found = filtered(model.trials, router.get("q"), router.get("status"));
+    const rows = sort === "front" ? byFront(found, model.front, descending) : sorted(found, sort, descending);
     trials.update({ columns: columns(model, chooser.update(model), onChange), rows, sort, descending, page });
     clear.hidden = !selected().length;
     const [some, all] = [rows.length, model.trials.length].map((n) => n.toLocaleString("en-US"));
@@ -49,6 +50,11 @@ export function trialsPart({ onChange }) {
   }
 
   return { element, update };
+}
+
+function byFront(trials, front, descending) {
+  const on = (t) => Number(front?.members.has(t.number) ?? false);
+  return [...trials].sort((a, b) => (descending ? on(b) - on(a) : on(a) - on(b)) || a.number - b.number);
 }
 
 function order() {
@@ -79,15 +85,23 @@ function columns(model, metrics, onChange) {
     { key: "number", label: "#", title: "number of the trial", numeric: true, draw: (td, t) => trialLink(td, model.id, t) },
     { key: "status", label: "Status", draw: (td, t) => pill(t.status, td.firstElementChild ?? td.appendChild(h("span"))) },
     { key: "reason", label: "Reason", class: "why", draw: why },
+    ...frontColumn(model),
     ...objective,
+    ...Object.keys(model.objectives).slice(1).map(metric),
     ...model.hyperparameters.map((path) => ({
       key: `hp:${path}`, label: labels(path), title: `hyperparameter ${path}`, numeric: isNumeric(model, path), text: (t) => value(cell(t, `hp:${path}`)),
     })),
-    ...metrics.map(metric),
+    ...metrics.filter((name) => !(name in model.objectives)).map(metric),
     { key: "iteration", label: "Iter.", title: "training iterations", numeric: true, text: (t) => number(t.iteration) },
     { key: "steps", label: "Steps", title: "environment steps", numeric: true, text: (t) => compact(t.steps) },
     { key: "time_total_s", label: "Time", title: "time in training", numeric: true, text: (t) => duration(t.time_total_s) },
   ];
+}
+
+/** Of several objectives: a mark for who is on the Pareto front. */
+function frontColumn(model) {
+  if (!model.front) return [];
+  return [{ key: "front", label: "Front", title: "on the Pareto front", class: "on-front", text: (t) => (model.front.members.has(t.number) ? "◆" : "") }];
 }
 
 function isNumeric(model, path) {

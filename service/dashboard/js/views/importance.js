@@ -1,0 +1,66 @@
+/* How much each hyperparameter mattered, with how sure that is. */
+
+import * as api from "../api.js";
+import { drawImportance } from "../charts/intervals.js";
+import { purge } from "../charts/plotly.js";
+import { h, select, setText } from "../dom.js";
+import { Fetched } from "../fetched.js";
+import { short } from "../format.js";
+import * as router from "../router.js";
+import { ended, finished } from "../trials.js";
+
+const EVALUATORS = [["ped-anova", "PED-ANOVA"], ["fanova", "fANOVA"]];
+const MOST = 15;
+const PACE_MS = 20000; // it is computed anew each time
+
+export function importancePart({ onChange }) {
+  const evaluator = select("Method", EVALUATORS, router.get("imp", "ped-anova"), (value) => {
+    router.set({ imp: value === "ped-anova" ? null : value });
+    onChange();
+  });
+  const chart = h("div", { class: "chart", role: "img", "aria-label": "Importance of hyperparameters, with 95 % intervals" });
+  const note = h("p", { class: "muted note", role: "status" });
+  const element = h("div", { class: "importance" },
+    h("div", { class: "bar" }, h("h2", {}, "Importance"), h("span", { class: "grow" }), evaluator.label), chart, note);
+  let sources = new Map(); // metric and evaluator -> Fetched
+  let drawn = "";
+
+  async function update(model) {
+    const metric = router.get("metric", model.objective ?? "");
+    const method = EVALUATORS.some(([key]) => key === router.get("imp")) ? router.get("imp") : "ped-anova";
+    evaluator.element.value = method;
+    // The few configurations of a confirmation tell nothing about hyperparameters.
+    element.hidden = !metric || !model.hyperparameters.length || model.experiment.origin?.kind === "confirm";
+    if (element.hidden) return;
+    const name = JSON.stringify([method, metric]);
+    if (!sources.has(name)) sources.set(name, new Fetched(() => api.getImportance(model.id, { metric, evaluator: method }), PACE_MS));
+    const source = sources.get(name);
+    if (source.waiting) {
+      chart.hidden = true;
+      setText(note, "Computing …");
+    }
+    const done = model.trials.filter(finished).length;
+    await source.update(done, ended(model.experiment));
+    const entries = (source.data ?? []).slice(0, MOST);
+    chart.hidden = !entries.length;
+    setText(note, source.error || remark(metric, source.data ?? [], done));
+    const stamp = JSON.stringify([name, entries]);
+    if (!entries.length || (stamp === drawn && chart.isConnected && chart.data)) return;
+    drawn = stamp;
+    await drawImportance(chart, entries, name).catch((error) => setText(note, error.message));
+  }
+
+  return {
+    element, update,
+    close() {
+      sources = new Map();
+      purge(chart);
+    },
+  };
+}
+
+function remark(metric, entries, done) {
+  if (!entries.length) return "No hyperparameter was searched.";
+  const more = entries.length > MOST ? ` The greatest ${MOST} of ${entries.length}.` : "";
+  return `Shares of what makes ${short(metric)} differ between ${done.toLocaleString("en-US")} ended trials; whiskers: 95 % by bootstrap over trials. Wide ones mean that the trials do not tell.${more}`;
+}
