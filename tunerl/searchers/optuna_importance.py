@@ -26,6 +26,7 @@ from tunerl.space import Space
 from tunerl.statistics.summaries import interval_of
 
 EVALUATORS = ("ped-anova", "fanova")
+MANY = 200  # trials, from which on fewer draws have to do
 FEWEST = 4  # trials, below which there is nothing to compare
 
 
@@ -55,14 +56,15 @@ def importance(
     `evaluator`: "ped-anova" (arXiv 2304.10255: what tells the best tenth from the rest) or "fanova"
     (Hutter et al. 2014: shares of the variance; only parameters that every trial has; needs
     scikit-learn). `resamples`: bootstrap draws of trials, by default 100, and 20 for the slower
-    fanova; 0 for none, with NaN as limits. Raises `InvalidInput` for too few trials.
+    fanova, of more than 200 trials as many fewer as they are more, but 10 at least; 0 for none,
+    with NaN as limits. Raises `InvalidInput` for too few trials.
     """
     if evaluator not in EVALUATORS:
         raise InvalidInput(f"no evaluator goes by {evaluator!r}; {nearest(evaluator, EVALUATORS)}")
     if evaluator == "fanova" and find_spec("sklearn") is None:
         raise InvalidInput("fanova needs a package that is not there: pip install scikit-learn")
-    count = (20 if evaluator == "fanova" else 100) if resamples is None else resamples
     told = _told(space, trials, objective)
+    count = _draws(evaluator, len(told)) if resamples is None else resamples
     if len(told) < FEWEST:
         raise InvalidInput(
             f"importances need at least {FEWEST} trials that ran as planned to a number of "
@@ -81,6 +83,11 @@ def importance(
         low, high = interval_of(np.array(drawn[name]), confidence) if count else (np.nan, np.nan)
         found.append(Importance(name, share, float(low), float(high)))
     return sorted(found, key=lambda entry: (-entry.value, entry.parameter))
+
+
+def _draws(evaluator: str, trials: int) -> int:
+    """How often to draw from so many trials, for about the same time."""
+    return max(10, round((20 if evaluator == "fanova" else 100) * min(1.0, MANY / trials)))
 
 
 def _told(space: Space, trials: Sequence[Observation], objective: str) -> list[FrozenTrial]:

@@ -78,7 +78,7 @@ export function drawSchedule(element, points, path, { log, revision }) {
         text: points.map((p) => `<b>${plain(value(p.y))}</b> from ${number(p.x)}`), hovertemplate: "%{text}<extra></extra>",
       }],
       layout: {
-        xaxis: axis(colors, { title: "iteration", rangemode: "tozero" }),
+        xaxis: axis(colors, { title: "iterations behind its state", rangemode: "tozero" }),
         yaxis: axis(colors, { title: short(path), type: !numeric ? "category" : log && points.every((p) => p.y > 0) ? "log" : "linear" }),
       },
     }),

@@ -97,17 +97,19 @@ function show(view, { id, experiment, trial, points, metric, policy, events }) {
     h("div", { class: "buttons" }, copyButton("Copy as Python config", () => `config = ${python(trial.config)}\n`)));
   fill(view.seeds, replicas(trial, points, metric));
   const last = Object.entries(trial.last ?? {}).filter(([, v]) => typeof v !== "object" || v === null);
-  fill(view.metrics, last.length ? pairs(last.map(([name, v]) => [name, number(v)])) : h("p", { class: "muted" }, "No result yet."));
+  fill(view.metrics, last.length ? pairs(last.map(([name, v]) => [name, number(v)]), "numbers") : h("p", { class: "muted" }, "No result yet."));
   const own = events.filter((event) => event.trial === trial.number);
   fill(view.events, own.length ? own.reverse().map((event) => eventItem(id, event)) : h("li", { class: "muted" }, "No event names this trial."));
-  showSchedules(view, experiment, trial, policy);
+  const taken = events.findLast((event) => event.kind === "trial.exploit" && event.trial === trial.number);
+  const age = taken ? policy.at(-1).iteration + trial.iteration - taken.data.iteration : trial.iteration;
+  showSchedules(view, experiment, age, policy);
   setText(view.note, points.length ? "" : "No result with this metric yet.");
   drawReplicas(view.chart, points, trial.seeds, { metric, logY: false, revision: `${experiment.id} ${metric}` })
     .catch((error) => setText(view.note, error.message));
 }
 
 /** How the settings behind a trial's state changed, one small chart each; nothing where they did not. */
-function showSchedules(view, experiment, trial, policy) {
+function showSchedules(view, experiment, age, policy) {
   const space = domains(experiment.spec?.param_space);
   const flat = policy.map(({ iteration, config }) => ({ iteration, config: flatten(config) }));
   const changed = Object.keys(flat.at(-1)?.config ?? {}).filter((path) => new Set(flat.map((s) => JSON.stringify(s.config[path]))).size > 1);
@@ -120,13 +122,13 @@ function showSchedules(view, experiment, trial, policy) {
   }
   for (const [path, chart] of view.charts) {
     const log = (space[path]?.name ?? "").includes("log");
-    drawSchedule(chart, schedule(flat, (config) => config[path], trial.iteration), path, { log, revision: path })
+    drawSchedule(chart, schedule(flat, (config) => config[path], age), path, { log, revision: path })
       .catch((error) => setText(view.note, error.message));
   }
 }
 
-function pairs(entries) {
-  return h("table", { class: "pairs" }, h("tbody", {}, entries.map(([name, text]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "num" }, text)))));
+function pairs(entries, more = "") {
+  return h("table", { class: `pairs ${more}` }, h("tbody", {}, entries.map(([name, text]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "num" }, text)))));
 }
 
 function replicas(trial, points, metric) {
