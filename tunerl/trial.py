@@ -94,7 +94,7 @@ def check_experiment_transition(old: ExperimentStatus, new: ExperimentStatus) ->
         raise IllegalTransition(f"an experiment cannot go from {old} to {new}; allowed: {allowed}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class ReplicaId:
     """A trial (by its number within the experiment) under one of its seeds (by index)."""
 

@@ -157,12 +157,14 @@ def laboratory(home: Path) -> Iterator[Callable[..., Experiment]]:
 
 
 class Watched(LocalRuntime):
-    """A local runtime that notes the orders of each advance, and loses packs when told to."""
+    """A local runtime that notes the orders of each advance, and loses packs when told to: then
+    its reports come one by one, and count without the lost ones, as a cluster's."""
 
     def __init__(self, slots: int = 2, lose: Sequence[int] = ()) -> None:
         super().__init__(slots)
         self.sent: list[list[Order]] = []
         self._lose = set(lose)
+        self.ordered = not self._lose
 
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         self.sent.append(list(orders))

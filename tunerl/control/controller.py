@@ -177,7 +177,7 @@ class Controller:
         self._announcer.start()
         for run in self._ledger.unfinished:
             self._proposer.prepare(run)
-        self._fleet.bring_level(replayed.interrupted)
+        self._fleet.level.begin(replayed.interrupted, self._ledger)
         self._exploits.resume(replayed.undone)
         if experiment.status is ExperimentStatus.CANCELING:
             self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
@@ -231,12 +231,14 @@ class Controller:
 
     def _drain(self, deadline: float) -> None:
         while self._fleet.busy and time.monotonic() < deadline:
-            self._recorder.take(self.runtime.wait(min(TURN_S, deadline - time.monotonic())))
+            self._recorder.take(self._fleet.wait(min(TURN_S, deadline - time.monotonic())))
             self._commit()
 
     def _give_back(self) -> None:
-        for run in list(self._ledger.of[Status.RUNNING].values()):
+        running = list(self._ledger.of[Status.RUNNING].values())
+        for run in running:
             self._ledger.move(run, Status.PENDING)
+        self._fleet.level.begin(running, self._ledger)
 
     # One turn.
 
@@ -273,18 +275,28 @@ class Controller:
     def _fill(self) -> None:
         if self._outcome is not None:
             return
-        self._exploits.review()
+        self._decisions.review()
         if self._draining is None:
-            self._proposer.fill()
-            self._place()
+            self._seat()
             self._balancer.look()
         if not self._ledger.of[Status.RUNNING]:
             self._idle()
             self._place()
 
-    def _place(self) -> None:
-        for run in self._fleet.place(self._ledger.of[Status.PENDING].values()):
+    def _seat(self) -> None:
+        """Make trials and give places until nothing more can be done: so that a controller which
+        begins with what was committed finds nothing to do either."""
+        while True:
+            made = not self._fleet.level and self._proposer.fill()
+            if not self._place() and not made:
+                return
+            self._decisions.review()
+
+    def _place(self) -> bool:
+        placed = self._fleet.place(self._ledger.of[Status.PENDING].values())
+        for run in placed:
             self._decisions.placed(run)
+        return bool(placed)
 
     def _idle(self) -> None:
         """Nobody runs. The end, unless someone waits for a place or was put aside."""
@@ -313,7 +325,7 @@ class Controller:
         self._fleet.dispatch(self._ledger.trials)
         reports: Sequence[Report | Lost] = ()
         if self._fleet.busy:
-            reports = self.runtime.wait(max(0.0, min(TURN_S, self._time_left())))
+            reports = self._fleet.wait(max(0.0, min(TURN_S, self._time_left())))
         elif self._ledger.of[Status.PENDING]:
             time.sleep(TURN_S / 10)  # trials wait for nodes
         self._recorder.take([*reports, *self._watchdog.look()])

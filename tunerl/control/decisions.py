@@ -19,6 +19,7 @@ from tunerl.schedulers.base import Allocate, Decision, Exploit, Pause, Resume, S
 from tunerl.trial import Reason, Status
 
 STOPPED = "trial.stopped"  # its data is the scheduler's `Verdict`
+PLACED = "trial.placed"  # kind of an event that a replay reads
 
 
 class Decisions:
@@ -49,8 +50,12 @@ class Decisions:
             self._waiting = False
         self._carry_out()
 
+    def review(self) -> None:
+        """Carry out what can be done now."""
+        self._carry_out()
+
     def _carry_out(self) -> None:
-        if self._waiting:
+        if self._waiting or self._fleet.level.repeating:
             return
         self._exploits.review()
         while self._unsettled:
@@ -146,6 +151,10 @@ class Decisions:
         run.position = run.iteration if heir else run.checkpoint_iteration
         run.suspicion.since = run.position
         self._ledger.move(run, Status.RUNNING, attempt=run.attempt + 1)
+        if seats := self._fleet.seats(run):
+            run.seats = seats
+            where = ", ".join(str(number) for number in sorted(set(seats)))
+            self._ledger.event(PLACED, f"sits in pack {where}", run.number, packs=seats)
         if heir:
             self._exploits.joined(run)
         self.settle(run)

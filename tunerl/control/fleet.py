@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tunerl.control import suspects
 from tunerl.control.ledger import Run
+from tunerl.control.level import Level
 from tunerl.control.packing import Open, Waiting, place
 from tunerl.control.room import Room
 from tunerl.metrics import counters
@@ -21,23 +22,26 @@ from tunerl.runtime.base import (
     Copy,
     Join,
     Leave,
+    Lost,
     Order,
+    Report,
     Runtime,
     Save,
     Step,
 )
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, ReplicaId, Status
-
-_ALIVE = (Status.PENDING, Status.RUNNING)
+from tunerl.trial import Config, ReplicaId
 
 
 @dataclass
 class PackInPlay:
-    """One open pack. `orders`: what goes out with its next advance; `since`: when the one that is
-    under way went out, in monotonic seconds. `needs`: what it occupies. `up`: it has reported."""
+    """One open pack. `number`: the lowest that no other pack in use had when somebody moved in; by
+    it packs are found again after a restart. `orders`: what goes out with its next advance;
+    `since`: when the one that is under way went out, in monotonic seconds. `needs`: what it
+    occupies. `up`: it has reported."""
 
     name: str
+    number: int
     key: str
     capacity: int
     needs: dict[str, float]
@@ -64,10 +68,6 @@ def counters_of(run: Run, index: int) -> dict[str, float]:
     return counters(last) | {"training_iteration": run.iteration}
 
 
-def _heard(pack: PackInPlay, runs: dict[int, Run]) -> int:
-    return min((runs[id.trial].heard for id in pack.members), default=0)
-
-
 class Fleet:
     """The open packs of one experiment on a runtime."""
 
@@ -76,44 +76,22 @@ class Fleet:
         self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
         self.room = Room(runtime)
         self.packs: dict[str, PackInPlay] = {}
-        self._level: dict[int, Run] = {}
+        self.level = Level(runtime.ordered)
 
-    def bring_level(self, runs: Iterable[Run]) -> None:
-        """On a runtime that keeps the order of reports: these trials go on only when all of them
-        stand where their results end, so that what comes next comes in the order in which it would
-        have come without the interruption."""
-        if self._runtime.ordered:
-            self._level |= {run.number: run for run in runs}
-
-    def _check_level(self) -> None:
-        """Forget who has ended or was put aside; all of them once they are level."""
-        self._level = {n: run for n, run in self._level.items() if run.status in _ALIVE}
-        runs = self._level.values()
-        if all(run.status is Status.RUNNING and run.behind <= 0 for run in runs):
-            self._level.clear()
-
-    def _eligible(self, waiting: Iterable[Run]) -> list[Run]:
-        """Who may be placed now: while some are brought level, who is as far behind as the last."""
-        self._check_level()
-        found = [run for run in waiting if not run.waits]
-        if not self._level:
-            return found
-        most = max((run.behind for run in self._level.values() if not run.waits), default=0)
-        return [run for run in found if run.number in self._level and run.behind >= most]
+    @property
+    def ordered(self) -> bool:
+        """Whether reports come in a fixed order."""
+        return self._runtime.ordered
 
     @property
     def busy(self) -> bool:
         """Whether a report is still to come."""
         return any(pack.busy for pack in self.packs.values())
 
-    @property
-    def ordered(self) -> bool:
-        """Whether reports come in the order of the advances."""
-        return self._runtime.ordered
-
     def place(self, waiting: Iterable[Run]) -> list[Run]:
         """Give places to waiting trials and note their joins; returns those that got one."""
-        runs = {run.number: run for run in self._eligible(waiting)}
+        runs = {run.number: run for run in self.level.eligible(waiting)}
+        placed = {run.number: run for run in runs.values() if run in self.level and self._seat(run)}
         asked = [
             Waiting(
                 run.number,
@@ -124,43 +102,77 @@ class Fleet:
                 self.room.share(run.resources),
             )
             for run in runs.values()
+            if run.number not in placed
         ]
         packs = [
             Open(p.name, p.key, len(p.members), p.capacity, self.room.share(p.needs), p.exclusive)
-            for p in self.packs.values()
-            if not p.vacant
+            for p in self._in_use
         ]
-        empty = {p.key: p for p in self.packs.values() if p.vacant}
         made: dict[int, PackInPlay] = {}
-        placed: dict[int, Run] = {}
         for placement in place(asked, packs):
             run = runs[placement.trial]
             if isinstance(placement.pack, str):
                 pack = self.packs[placement.pack]
             else:
-                if placement.pack not in made:
-                    reuse = run.key in empty
-                    made[placement.pack] = empty.pop(run.key) if reuse else self._new(run)
-                pack = made[placement.pack]
-                pack.exclusive = len(run.seeds) > run.capacity
+                pack = made.get(placement.pack) or self._new(run)
+                made[placement.pack] = pack
             for index in placement.indices:
                 self._join(pack, run, index)
             placed[run.number] = run
         return list(placed.values())
 
-    def _new(self, run: Run) -> PackInPlay:
-        pack = PackInPlay(next(self._names), run.key, run.capacity, run.resources, run.resolved)
+    @property
+    def _in_use(self) -> list[PackInPlay]:
+        """The packs that are not vacant, by number."""
+        used = [pack for pack in self.packs.values() if not pack.vacant]
+        return sorted(used, key=lambda pack: pack.number)
+
+    def _new(self, run: Run, number: int | None = None) -> PackInPlay:
+        """A pack in which nobody sits: an open one, else one more."""
+        used = {pack.number for pack in self._in_use}
+        if number is None:
+            number = next(n for n in itertools.count() if n not in used)
+        for pack in self.packs.values():
+            if pack.vacant and pack.key == run.key:
+                pack.number = number
+                return pack
+        name = next(self._names)
+        pack = PackInPlay(name, number, run.key, run.capacity, run.resources, run.resolved)
         pack.resources = run.allocated
         self.packs[pack.name] = pack
         return pack
 
+    def _seat(self, run: Run) -> bool:
+        """Put the replicas of a trial where they sat before an interruption, if that is known."""
+        if len(run.seats) != len(run.seeds):
+            return False
+        used = {pack.number: pack for pack in self._in_use}
+        seats = list(run.seats)
+        for number in set(seats) & used.keys():
+            pack = used[number]
+            if pack.key != run.key or len(pack.members) + seats.count(number) > pack.capacity:
+                return False
+        for index, number in enumerate(seats):
+            if number not in used:
+                used[number] = self._new(run, number)
+            self._join(used[number], run, index)
+        return True
+
     def _join(self, pack: PackInPlay, run: Run, index: int) -> None:
+        pack.exclusive = len(run.seeds) > run.capacity
         pack.members.add(ReplicaId(run.number, index))
         run.packs[index] = pack.name
         if index < run.saved < len(run.seeds) and not run.heir:
             run.held.add(index)
         else:
             self._send(pack, run, index)
+
+    def seats(self, run: Run) -> tuple[int, ...]:
+        """In which packs the replicas of a trial sit, by number; nothing where any other would do
+        as well: because a pack holds one, or the order of what comes in is free anyway."""
+        if not self.ordered or run.capacity == 1:
+            return ()
+        return tuple(self.packs[run.packs[index]].number for index in sorted(run.packs))
 
     def _send(self, pack: PackInPlay, run: Run, index: int) -> None:
         uri = f"{run.checkpoint}/{index}" if index < run.saved else None
@@ -222,17 +234,23 @@ class Fleet:
 
     def dispatch(self, runs: dict[int, Run], *, step: bool = True) -> None:
         """Send every idle pack its orders and let it step; close those that nobody needs."""
-        self._check_level()
-        held = bool(self._level)
+        held = bool(self.level)
         sent = self._send_all(runs, step=step)
-        if held and not sent and not self.busy:  # those who are missing find no place
-            self._level.clear()
+        if held and not sent and not self.busy:
+            self.level.give_up()
             self._send_all(runs, step=step)
 
+    def wait(self, timeout: float) -> list[Report | Lost]:
+        """What has come in. On a runtime that keeps the order of reports: of all that are under
+        way, so that what was committed never has to be told from what would have come next."""
+        reports = self._runtime.wait(timeout)
+        while self.ordered and (more := self._runtime.wait()):
+            reports += more
+        return reports
+
     def _send_all(self, runs: dict[int, Run], *, step: bool) -> bool:
-        """The packs whose members have waited longest for a result come first."""
         sent = False
-        for pack in sorted(self.packs.values(), key=lambda pack: _heard(pack, runs)):
+        for pack in list(self.packs.values()):
             if pack.busy:
                 continue
             if pack.vacant:
@@ -260,7 +278,7 @@ class Fleet:
             run = runs[id.trial]
             if id.index in run.reported or (pack.exclusive and id.index in run.done):
                 return True
-            if run.number in self._level and run.behind <= 0:
+            if self.level.holds(run):
                 return True
         return False
 

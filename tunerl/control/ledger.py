@@ -62,8 +62,8 @@ class Run(Trial):
     `reported`: replicas (by index) that have finished the iteration in progress. `done`: those that
     said so, with their last metrics. `held`: those that wait, with a place but outside of their
     pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
-    result on it had how many replicas. `heard`: how many results there were at its last one, or
-    when what it is to take over was there. `allocated`: what a pack of it occupies, where a
+    result on it had how many replicas. `seats`: the numbers of the packs in which its replicas sit
+    or sat last, where that matters. `allocated`: what a pack of it occupies, where a
     scheduler says so, instead of what its trainable asks for; `kind`: its key without that, and
     without its ward.
     """
@@ -85,7 +85,7 @@ class Run(Trial):
     allocated: dict[str, float] | None = None
     takeover: Takeover | None = None
     replicas_last: list[Metrics] = field(default_factory=list)  # their own metrics in `last`
-    heard: int = 0
+    seats: tuple[int, ...] = ()
 
     @property
     def behind(self) -> int:
@@ -233,7 +233,7 @@ class Ledger:
             run.widths.append((result.iteration, count))
         run.iteration, run.last = result.iteration, result.metrics
         self.results += 1
-        run.replicas_last, run.heard = result.replicas or [result.metrics], self.results
+        run.replicas_last = result.replicas or [result.metrics]
         seen, value = self.history[run.number], result.objective
         seen.last = result.metrics
         if value is None:

@@ -6,7 +6,7 @@ Invariant: a trial's result is recorded once, when all of its replicas have thei
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tunerl.control import suspects
 from tunerl.control.aggregate import combine, objective
@@ -46,33 +46,55 @@ class Recorder:
         self._referee, self._decisions = referee, decisions
         self.storage_full: str | None = None
         self.failed_fast: str | None = None
+        self._spoilt: dict[int, str] = {}  # trials whose last result made no sense, and why
+        self._gone: set[int] = set()  # trials whose end the scheduler has to be told of
 
     def take(self, reports: Iterable[Report | Lost]) -> None:
-        """Record what has come in, and decide."""
+        """Record what has come in, and decide; trials in the order of their numbers, whatever
+        packs they sit in."""
         with self._decisions.together():
-            for report in reports:
-                if report.pack not in self._fleet.packs:
-                    continue
-                if isinstance(report, Lost):
-                    self._lost(report)
-                else:
-                    self._report(report)
+            here = [report for report in reports if report.pack in self._fleet.packs]
+            lost = [report for report in here if isinstance(report, Lost)]
+            if lost and self._fleet.ordered:
+                self._interrupted(lost)
+            else:
+                self._take([report for report in here if isinstance(report, Report)], lost)
+            self._tell()
 
     # What packs say.
 
-    def _report(self, report: Report) -> None:
-        pack = self._fleet.heard(report.pack)
-        for part in report.saved:
-            saved = self._saver.saved(part)
-            if saved is not None:
-                self._decisions.saved(saved)
+    def _take(self, reports: Sequence[Report], lost: Sequence[Lost]) -> None:
+        """As in a replay: failures come after results."""
+        for report in reports:
+            self._fleet.heard(report.pack)
+        saved = [part for report in reports for part in report.saved]
+        for part in sorted(saved, key=lambda part: part.id):
+            run = self._saver.saved(part)
+            if run is not None:
+                self._decisions.saved(run)
+        heard = set[int]()
+        for report in reports:
+            heard |= self._reported(report)
+        for number in sorted(heard):
+            self._complete(self._ledger.trials[number])
+        for number, text in sorted(self._spoilt.items()):
+            self._spoil(self._ledger.trials[number], text)
+        self._spoilt.clear()
+        failures = [(id, f, r.pack) for r in reports for id, f in r.failures.items()]
+        for id, failure, pack in sorted(failures, key=lambda each: each[0]):
+            self._failed(id, failure, pack)
+        for each in lost:
+            self._lost(each)
+
+    def _reported(self, report: Report) -> set[int]:
+        """Take note of what one pack says; the trials that it has results of."""
         if report.storage_full is not None:
             self.storage_full = report.storage_full
         for id, uri in report.fell_back.items():
             where = "from its seed" if uri is None else f"from {uri}"
             message = f"replica {id} has a corrupt checkpoint and goes on {where}"
             self._ledger.event("checkpoint.fell_back", message, id.trial, uri=uri)
-        heard = set()
+        heard, pack = set[int](), self._fleet.packs[report.pack]
         for id, metrics in report.results.items():
             run = self._ledger.trials[id.trial]
             if run.packs.get(id.index) != report.pack or id not in pack.members:
@@ -81,10 +103,7 @@ class Recorder:
             if metrics.get("done") is True:
                 run.done.setdefault(id.index, metrics)
             heard.add(id.trial)
-        for number in sorted(heard):
-            self._complete(self._ledger.trials[number])
-        for id, failure in report.failures.items():  # as in a replay: after the results
-            self._failed(id, failure, report.pack)
+        return heard
 
     def _complete(self, run: Run) -> None:
         """Make a trial's result, once all of its replicas have theirs."""
@@ -146,9 +165,7 @@ class Recorder:
         except MetricError as error:
             if self._ledger.results == 1:
                 raise  # nobody reports what is asked for
-            self._fleet.leave(run)
-            self._release(run)
-            self._error(run, str(error), str(error))
+            self._spoilt[run.number] = str(error)
             return
         if reason is not None:
             self._decisions.want(run, Intent(reason))
@@ -183,23 +200,31 @@ class Recorder:
         else:
             self._error(run, text, line, failures=failures)
 
+    def _spoil(self, run: Run, text: str) -> None:
+        """End a trial whose results are no use to its scheduler."""
+        if not run.status.finished:
+            self._fleet.leave(run)
+            self._release(run)
+            self._error(run, text, text)
+
     def _error(self, run: Run, text: str, line: str, **columns: int) -> None:
         self._ledger.move(run, Status.ERROR, Reason.FAILURE, error=text, **columns)
         self._ledger.event("trial.error", line, run.number)
         if self._spec.failure.fail_fast and self.failed_fast is None:
             self.failed_fast = f"trial {run.number} failed, and fail_fast is set: {line}"
-        self._decisions.apply(self._referee.failed(run.number))
+        self._gone.add(run.number)
+
+    def _tell(self) -> None:
+        """Let the scheduler know who has failed for good; as in a replay, after the results."""
+        gone, self._gone = sorted(self._gone), set()
+        for number in gone:
+            self._decisions.apply(self._referee.failed(number))
 
     def _lost(self, lost: Lost) -> None:
         """A worker is gone: no fault of its trials, unless it happens to one again and again that
         has it for itself, or one that hangs or is killed for its memory."""
-        writing = self._saver.lost(lost.pack)
         members = self._fleet.packs[lost.pack].members.copy()
-        numbers = sorted({*self._fleet.lost(lost.pack), *writing})
-        message = f"the worker of pack {lost.pack} is gone ({lost.reason})"
-        self._ledger.event("pack.lost", message, pack=lost.pack, trials=numbers)
-        runs = [self._ledger.trials[number] for number in numbers]
-        runs = [run for run in runs if run.status is Status.RUNNING]
+        runs = self._mourn(lost)
         if lost.cause != "node":
             wards = suspects.died(runs, lost.pack)
             for ward in wards.values():
@@ -210,8 +235,29 @@ class Recorder:
             self._fleet.leave(run, but=members)
             self._release(run)
             self._requeue(run, lost, alone=len(runs) == 1)
-        running = self._ledger.of[Status.RUNNING].values()
-        self._fleet.bring_level([*running, *(self._ledger.trials[n] for n in numbers)])
+
+    def _interrupted(self, lost: Sequence[Lost]) -> None:
+        """Reports come in a fixed order here, and one is missing: nothing counts that came in with
+        it, and all trials go back to where they were, as when a controller begins."""
+        blamed = {run.number: each for each in lost for run in self._mourn(each)}
+        self._fleet.close_all()
+        running = list(self._ledger.of[Status.RUNNING].values())
+        for run in running:
+            self._release(run)
+            if run.number in blamed:
+                self._requeue(run, blamed[run.number], alone=True)
+            else:
+                self._ledger.move(run, Status.PENDING)
+        self._fleet.level.begin(running, self._ledger)
+
+    def _mourn(self, lost: Lost) -> list[Run]:
+        """Forget a pack whose worker is gone; the running trials that it was the worker of."""
+        writing = self._saver.lost(lost.pack)
+        numbers = sorted({*self._fleet.lost(lost.pack), *writing})
+        message = f"the worker of pack {lost.pack} is gone ({lost.reason})"
+        self._ledger.event("pack.lost", message, pack=lost.pack, trials=numbers)
+        running = self._ledger.of[Status.RUNNING]
+        return [running[number] for number in numbers if number in running]
 
     def _requeue(self, run: Run, lost: Lost, *, alone: bool) -> None:
         run.losses += alone and lost.cause != "node"
@@ -230,6 +276,7 @@ class Recorder:
     def refuse(self, run: Run, text: str) -> None:
         """A trial whose configuration is not valid ends before it begins."""
         self._error(run, text, text)
+        self._tell()
 
 
 def _iteration(metrics: Metrics) -> int:

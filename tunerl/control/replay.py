@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control import exploits
+from tunerl.control.decisions import PLACED
 from tunerl.control.earlier import events, recorded
 from tunerl.control.ledger import Intent, Ledger, Run, Takeover
+from tunerl.control.level import INTERRUPTED
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
 from tunerl.errors import MetricError
@@ -33,9 +35,12 @@ def replay(
     """Fill an empty ledger; trials that were running are PENDING again afterwards."""
     replayed = _Replay(store, ledger, referee, mode, objects)
     replayed.run()
-    interrupted = list(ledger.of[Status.RUNNING].values())
-    for run in interrupted:
+    running = ledger.of[Status.RUNNING].copy()
+    for run in running.values():
         ledger.move(run, Status.PENDING)
+    still = [ledger.trials[number] for number in replayed.interrupted]
+    running |= {run.number: run for run in still if run.status is Status.PENDING}
+    interrupted = [running[number] for number in sorted(running)]
     for run in list(ledger.of[Status.PENDING].values()):
         _carry_out(ledger, run)
     return Replayed(interrupted, replayed.exploits.passing, replayed.undone)
@@ -43,7 +48,8 @@ def replay(
 
 @dataclass(frozen=True)
 class Replayed:
-    """`interrupted`: the trials that were running. `passing`: checkpoints that were made for an
+    """`interrupted`: the trials that were running, or had not come back to where they had been
+    running before an earlier interruption. `passing`: checkpoints that were made for an
     exploit only, as trial and iteration. `undone`: exploits that nothing was written down of."""
 
     interrupted: list[Run]
@@ -92,8 +98,16 @@ class _Replay:
         self._next_end = 0
         self._idles: list[datetime] = []  # when the scheduler was asked as nothing ran
         self.exploits = _Exploits()
+        self._seats: dict[int, tuple[int, ...]] = {}
+        self.interrupted: list[int] = []  # when nothing has been recorded since
+        self._interrupted_at: datetime | None = None
         for event in events(store, ledger.experiment_id):
             self.exploits.read(event)
+            if event.kind == PLACED and event.trial is not None:
+                self._seats[event.trial] = tuple(event.data["packs"])
+            if event.kind == INTERRUPTED:
+                self.interrupted = event.data["trials"]
+                self._interrupted_at = event.created_at
             if event.kind == IDLE and event.created_at is not None:
                 self._idles.append(event.created_at)
         self._next_idle = 0
@@ -107,6 +121,8 @@ class _Replay:
             while result.trial >= self._added:
                 self._add(self._records[self._added])
             self._result(result)
+            if self._interrupted_at is not None and result.created_at > self._interrupted_at:
+                self.interrupted = []
         self._until(None)
         for number in self.exploits.open:
             run, data = self._ledger.trials[number], self.exploits.decided[number][-1]
@@ -114,7 +130,6 @@ class _Replay:
             if own:
                 run.config = self._objects.thaw(data["old"])
             pinned = self.exploits.pinned.get(number)
-            run.heard = run.heard if pinned is None else pinned["results"]
             run.takeover = Takeover(
                 data["source"],
                 self._objects.thaw(data["config"]),
@@ -161,6 +176,7 @@ class _Replay:
             attempt=record.attempt,
             failures=record.failures,
             error=record.error,
+            seats=self._seats.get(record.number, ()),
         )
         self._ledger.enter(run)
         self._added += 1
