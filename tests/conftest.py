@@ -1,12 +1,15 @@
-"""What all tests share: one Ray for the session, an empty home."""
+"""What all tests share: one Ray and one PostgreSQL for the session, an empty home."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support import postgres
 
 if TYPE_CHECKING:
     from tunerl.runtime.ray import RayRuntime
@@ -19,6 +22,30 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TUNERL_HOME", str(path))
     monkeypatch.delenv("TUNERL_STORE_URL", raising=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server for the session."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    name = f"t{secrets.token_hex(6)}"
+    yield postgres.create_database(postgres_server, name)
+    postgres.drop_database(postgres_server, name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/tunerl.db"
+    made: str = request.getfixturevalue("postgres_url")
+    return made
 
 
 @pytest.fixture(scope="session")

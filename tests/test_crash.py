@@ -11,7 +11,13 @@ from tests.support.crash import ends
 from tests.support.sweeps import SCENARIOS
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+LONG = ("asha-solos", "optuna-solos", "pbt-packs", "pbt-solos", "pbt-synch")
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(s, marks=pytest.mark.slow) if s in LONG else s for s in SCENARIOS],
+)
 def test_after_a_death_at_any_commit_it_ends_like_the_undisturbed_run(
     scenario: str, tmp_path: Path
 ) -> None:

@@ -19,7 +19,6 @@ from service.serve import address, listen
 from service.settings import Settings, read_settings
 from service.worker import Worker
 from tests.service import trainables
-from tests.support import postgres
 
 Json = dict[str, Any]
 DEADLINE = 60.0
@@ -68,13 +67,6 @@ def working(settings: Settings) -> Iterator[Worker]:
         worker.stop()
         thread.join(DEADLINE)
         assert not thread.is_alive()
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """An empty PostgreSQL database."""
-    with postgres.server() as server:
-        yield postgres.create_database(server, "service")
 
 
 def quick_settings(home: Path) -> Settings:

@@ -1,8 +1,9 @@
 """Run as a program: seeded sweeps whose controller, packs and connections are killed at random.
 
-``python -m tests.support.chaos URL SEED BLOWS SCENARIO...`` drives each scenario once undisturbed
-and once under blows, and prints JSON: both outcomes and the blows. A controller is a forked child;
-what befalls it, and at which of its statements, orders or file operations, is drawn from the seed.
+``python -m tests.support.chaos STORE RUNTIME SEED BLOWS SCENARIO...`` drives each scenario once
+undisturbed on the local runtime, and once under blows on RUNTIME (local, or ray at RAY_ADDRESS). It
+prints JSON: by scenario both outcomes and the blows by kind. A controller is a forked child; what
+befalls it, and at which of its statements, orders or file operations, is drawn from the seed.
 """
 
 from __future__ import annotations
@@ -15,46 +16,47 @@ import sqlite3
 import sys
 import tempfile
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from tests.support.crash import LEASE_S, acquire
+from tests.support.implied import judge
 from tests.support.sweeps import custom_of, outcome, spec_of, trainable_of
 from tunerl import spec as specs
 from tunerl.control.controller import Controller
-from tunerl.errors import Conflict
-from tunerl.runtime.base import Lost, Order, Report
+from tunerl.runtime.base import Lost, Order, Report, Runtime
 from tunerl.runtime.local import LocalRuntime
 from tunerl.store import Store
-from tunerl.store.records import Lease
 
-LEASE_S = 0.02
-APART = int(os.environ.get("APART", "60"))
+LONG = 10  # moments in one step of a pack
 LOSSES = 2  # packs that one controller loses at most: who is lost three times in a row is to blame
 
 
 class Fate:
-    """What befalls one controller. `note`: a file descriptor that is told of each blow."""
+    """What befalls one controller. `apart`: so many moments lie between two blows, on average.
+    `note`: a file descriptor that is told of each blow."""
 
-    def __init__(self, seed: Sequence[int], blows: int, note: int) -> None:
+    def __init__(self, seed: Sequence[int], blows: int, apart: int, note: int) -> None:
         self._random = random.Random(repr(seed))
         self._thread = threading.get_ident()
-        self._blows, self._note = blows, note
+        self._blows, self._apart, self._note = blows, apart, note
         self._losses = 0
         self._draw()
 
     def _draw(self) -> None:
-        self._left = self._random.randint(1, 2 * APART) if self._blows else -1
+        self._left = self._random.randint(1, 2 * self._apart)
 
-    def moment(self, *kinds: str) -> str | None:
-        """One moment passes; the kind of blow that falls at it, if any. A kill never returns."""
-        if threading.get_ident() != self._thread:
+    def moment(self, *kinds: str, weight: int = 1) -> str | None:
+        """One moment passes, or a long one that counts for several; the kind of blow that falls at
+        it, if any. A kill never returns."""
+        if threading.get_ident() != self._thread or not self._blows:
             return None  # the heartbeat's moments are not repeatable
-        self._left -= 1
-        if self._left != 0:
+        self._left -= weight
+        if self._left > 0:
             return None
         kind = self._random.choice(["kill", *kinds])
         if kind == "lose" and self._losses == LOSSES:
@@ -80,16 +82,29 @@ class FatedRuntime(LocalRuntime):
         super().advance(pack, orders)
 
     def wait(self, timeout: float | None = None) -> list[Report | Lost]:
-        if self._queue and self._fate.moment("lose") == "lose":
+        if self._queue and self._fate.moment("lose", weight=LONG) == "lose":
             return [self._lose(self._queue[0][0])]
         reports = super().wait(timeout)
-        if reports and self._fate.moment("lose") == "lose":
+        if reports and self._fate.moment("lose", weight=LONG) == "lose":
             return [self._lose(reports[0].pack)]
         return reports
 
     def _lose(self, pack: str) -> Lost:
         self.close(pack)
         return Lost(pack, "killed by the test")
+
+
+def fated_ray(fate: Fate) -> Runtime:
+    """A runtime on the cluster at ``RAY_ADDRESS`` whose actors are killed under way."""
+    from tunerl.runtime.ray import RayRuntime
+
+    class FatedRay(RayRuntime):
+        def advance(self, pack: str, orders: Sequence[Order]) -> None:
+            super().advance(pack, orders)
+            if fate.moment("lose", weight=LONG) == "lose":
+                self._ray.kill(self._seats[pack].actor, no_restart=True)
+
+    return FatedRay()
 
 
 def fated_store(url: str, fate: Fate) -> Store:
@@ -124,37 +139,38 @@ def fated_store(url: str, fate: Fate) -> Store:
     return store
 
 
-def drive(url: str, scenario: str, root: str, seed: Sequence[int], blows: int, note: int) -> int:
+def drive(url: str, runtime: str, scenario: str, root: str, fate: tuple[Any, ...]) -> int:
     """One controller process in a fork; its exit status as `os.waitpid` gives it."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
     code = 1
     try:
-        fate = Fate(seed, blows, note)
-        store = fated_store(url, fate)
-        found = store.list_experiments()[0][0]
-        sys.addaudithook(lambda event, args: _file(fate, root, event, args))
-        spec, slots = spec_of(scenario)
-        lease = acquire(store, found.id)
-        Controller(
-            store=store,
-            lease=lease,
-            spec=spec,
-            trainable=trainable_of(scenario),
-            runtime=FatedRuntime(slots, fate),
-            root=f"{root}/{found.id}",
-            parts=specs.build(spec, custom_of(scenario), trainable_of(scenario)),
-            lease_seconds=LEASE_S,
-        ).run()
-        store.release(lease)
+        control(url, runtime, scenario, root, Fate(*fate))
         code = 0
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def control(url: str, runtime: str, scenario: str, root: str, fate: Fate) -> None:
+    store = fated_store(url, fate)
+    found = store.list_experiments()[0][0]
+    sys.addaudithook(lambda event, args: _file(fate, root, event, args))
+    spec, slots = spec_of(scenario)
+    lease = acquire(store, found.id)
+    Controller(
+        store=store,
+        lease=lease,
+        spec=spec,
+        trainable=trainable_of(scenario),
+        runtime=FatedRuntime(slots, fate) if runtime == "local" else fated_ray(fate),
+        root=f"{root}/{found.id}",
+        parts=specs.build(spec, custom_of(scenario), trainable_of(scenario)),
+        lease_seconds=LEASE_S,
+    ).run()
+    store.release(lease)
 
 
 def _file(fate: Fate, root: str, event: str, args: tuple[Any, ...]) -> None:
@@ -164,24 +180,18 @@ def _file(fate: Fate, root: str, event: str, args: tuple[Any, ...]) -> None:
         fate.moment()
 
 
-def acquire(store: Store, id: str) -> Lease:
-    """The lease, once that of the killed process has run out."""
-    while True:
-        try:
-            return store.acquire(id, f"process {os.getpid()}", LEASE_S)
-        except Conflict:
-            pass
-
-
-def sweep(url: str, scenario: str, home: Path, seed: int, blows: int) -> tuple[Any, Counter[str]]:
+def sweep(
+    url: str, runtime: str, scenario: str, home: str, seed: int, blows: int
+) -> tuple[dict[str, Any], Counter[str]]:
     """One scenario from beginning to end; its outcome and the blows it took."""
     with Store(url) as store:
-        id = store.create_experiment(spec_of(scenario)[0].to_json(), scenario, claimable=False).id
+        store.create_experiment(spec_of(scenario)[0].to_json(), scenario, claimable=False)
     read, write = os.pipe()
     taken: Counter[str] = Counter()
-    life = 0
+    apart, life = 90 if runtime == "local" else 150, 0
     while True:
-        status = drive(url, scenario, f"{home}/{id}", (seed, life), blows - taken.total(), write)
+        fate = ((seed, life), blows - taken.total(), apart, write)
+        status = drive(url, runtime, scenario, home, fate)
         os.write(write, b"end\n")
         taken.update(line for line in os.read(read, 65536).decode().split() if line != "end")
         if status == 0:
@@ -190,21 +200,21 @@ def sweep(url: str, scenario: str, home: Path, seed: int, blows: int) -> tuple[A
         life += 1
     os.close(read)
     os.close(write)
+    judge(url, scenario)
     return outcome(url), taken
 
 
-def main(url: str, seed: int, blows: int, scenarios: Sequence[str]) -> None:
+def main(url: str, runtime: str, seed: int, blows: int, scenarios: Sequence[str]) -> None:
     import tunerl.searchers.optuna  # once, before the forks
 
     assert tunerl.searchers.optuna
     ends: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as home:
         for scenario in scenarios:
-            undisturbed, _ = sweep(url, scenario, Path(home), seed, 0)
-            disturbed, taken = sweep(url, scenario, Path(home), seed, blows)
-            ends[scenario] = [undisturbed, disturbed, taken]
+            undisturbed, _ = sweep(url, "local", scenario, home, seed, 0)
+            ends[scenario] = [undisturbed, *sweep(url, runtime, scenario, home, seed, blows)]
     print(json.dumps(ends))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

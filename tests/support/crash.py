@@ -54,7 +54,7 @@ def acquire(store: Store, id: str) -> Lease:
     deadline = time.monotonic() + 10
     while True:
         try:
-            return store.acquire(id, "the test", LEASE_S)
+            return store.acquire(id, f"process {os.getpid()}", LEASE_S)
         except Conflict:
             if time.monotonic() > deadline:
                 raise

@@ -28,7 +28,7 @@ class Level:
         new = {run.number: run for run in runs}
         if self._ordered and new:
             self._runs |= new
-            numbers = sorted(new)
+            numbers = sorted(self._runs) if self else []
             message = "trials go back to their checkpoints, or to their beginnings"
             ledger.event(INTERRUPTED, message, trials=numbers)
 
