@@ -20,7 +20,10 @@ SWEEP = {
 
 
 class Mined(Watched):
-    """Its workers die when the guilty trial has trained in one for `life` iterations."""
+    """Its workers die when the guilty trial has trained in one for `life` iterations. Reports come
+    in no order that could be relied on."""
+
+    ordered = False
 
     def __init__(self, life: int, cause: Literal["exit", "memory", "node"] = "exit") -> None:
         super().__init__(1)

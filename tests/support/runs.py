@@ -164,7 +164,8 @@ class Watched(LocalRuntime):
         super().__init__(slots)
         self.sent: list[list[Order]] = []
         self._lose = set(lose)
-        self.ordered = not self._lose
+        if self._lose:
+            self.ordered = False
 
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         self.sent.append(list(orders))
