@@ -10,7 +10,6 @@ import pytest
 from tests.support.crash import ends
 from tests.support.sweeps import SCENARIOS
 
-
 LONG = ("asha-solos", "optuna-solos", "pbt-packs", "pbt-solos", "pbt-synch")
 
 
