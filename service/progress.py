@@ -26,12 +26,14 @@ class Totals:
     """What the trials of an experiment add up to.
 
     `steps`: env steps over all trials and replicas; `done`: the sum of the shares that trials have
-    done; `best`: number and best objective of the best trial.
+    done; `best`: number and best objective of the best trial. `starting`: how many trials run that
+    have not reported yet, as their workers start, set up or compile.
     """
 
     steps: int = 0
     done: float = 0.0
     best: tuple[int, float | None] | None = None
+    starting: int = 0
 
 
 def totals(store: Store, experiment: Experiment) -> Totals:
@@ -39,12 +41,13 @@ def totals(store: Store, experiment: Experiment) -> Totals:
     best = store.best(experiment.id)
     ended = (Status.TERMINATED, Status.ERROR)  # what was canceled is not done
     done = float(sum(n for status, n in experiment.counts.items() if Status(status) in ended))
+    starting = 0
     if experiment.counts.get(Status.RUNNING) and not experiment.status.finished:
         running = store.trials(experiment.id, status=Status.RUNNING)
         done += sum(share(trial, experiment.spec.get("stop") or {}) for trial in running)
-    return Totals(
-        store.steps(experiment.id), done, (best.number, best.best_objective) if best else None
-    )
+        starting = sum(trial.iteration == 0 for trial in running)
+    known = (best.number, best.best_objective) if best else None
+    return Totals(store.steps(experiment.id), done, known, starting)
 
 
 def share(trial: TrialRecord, stop: Mapping[str, Any]) -> float:

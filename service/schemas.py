@@ -37,8 +37,9 @@ class BestTrial(BaseModel):
 
 
 class Experiment(BaseModel):
-    """One sweep. `progress` is between 0 and 1, `steps` env steps of all trials together; `origin`:
-    kind and experiment that it was made from, else empty."""
+    """One sweep. `progress` is between 0 and 1, `steps` env steps of all trials together;
+    `starting`: how many of those that are RUNNING have not reported yet; `origin`: kind and
+    experiment that it was made from, else empty."""
 
     id: str
     name: str
@@ -55,6 +56,7 @@ class Experiment(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     counts: dict[str, int]
+    starting: int
     progress: float
     steps: int
     best: BestTrial | None
@@ -71,6 +73,7 @@ class Experiment(BaseModel):
             environment=environment_name(spec),
             progress=progress(record, totals),
             steps=totals.steps,
+            starting=totals.starting,
             best=BestTrial(trial=best[0], objective=clean(best[1])) if best else None,
             origin=spec.get("origin") or {},
             **more,

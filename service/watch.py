@@ -160,6 +160,8 @@ def line(view: View) -> str:
         parts.append(f"about {duration(view.eta)} to go")
     if view.best is not None:
         parts.append(f"best {_value(view.best)} (trial {view.best['number']})")
+    if experiment["reason"] and not view.over:
+        parts.append(experiment["reason"])
     return ", ".join(parts)
 
 
@@ -217,7 +219,11 @@ def last_line(error: str | None) -> str:
 
 
 def _counts(experiment: Mapping[str, Any]) -> str:
-    counts = experiment["counts"]
+    """Trials by status; of those that run, who has not reported yet is starting."""
+    counts, starting = dict(experiment["counts"]), experiment["starting"]
+    if starting:
+        counts["RUNNING"] = max(0, counts.get("RUNNING", 0) - starting)
+        counts["STARTING"] = starting
     return ", ".join(f"{number} {status.lower()}" for status, number in counts.items() if number)
 
 

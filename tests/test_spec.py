@@ -84,6 +84,15 @@ def test_the_space_is_held_against_the_trainable(
     assert message in problems(param_space=space)[path]
 
 
+def test_what_a_sweep_would_not_heed_is_refused() -> None:
+    space = {"env": "CartPole-v1", "num_learners": {"choice": [0, 2]}}
+    with pytest.raises(InvalidSpec) as caught:
+        specs.check({"trainable": "PPO", "param_space": space})
+    (problem,) = caught.value.problems
+    assert problem.path == "param_space.num_learners"
+    assert "learn in packs" in problem.message
+
+
 def test_an_empty_space_with_many_samples_is_refused() -> None:
     assert "identical" in problems(param_space={}, num_samples=4)["param_space"]
 

@@ -283,6 +283,13 @@ def test_the_line_says_how_far_it_is() -> None:
     )
 
 
+def test_trials_without_a_result_are_starting_and_a_reason_to_wait_is_told() -> None:
+    waiting = dataclasses.replace(VIEW, starting=2, reason="waits for nodes to join")
+    text = line(waiting, 65)
+    assert "4/64 trials done, 2 starting, 1 error" in text
+    assert text.endswith("waits for nodes to join")
+
+
 def test_the_table_shows_the_best_running_trial_first() -> None:
     from rich.console import Console
 

@@ -74,10 +74,9 @@ def _shared(found: list[list[Problem]]) -> list[Problem]:
 
 def _ask(trainable: TrainableSpec, config: Config) -> list[Problem]:
     try:
-        trainable.resolve(copy.deepcopy(config))
+        return trainable.objections(trainable.resolve(copy.deepcopy(config)))
     except InvalidConfig as error:
         return error.problems
-    return []
 
 
 def _ask_about(

@@ -84,7 +84,7 @@ class Lines(Progress):
     def __init__(self, every: float = LINE_S) -> None:
         self._every = every
         self._began = self._shown = time.monotonic()
-        self._results = -1
+        self._news: tuple[int, str | None] = (-1, None)
         self._pace = Pace(WINDOW_S)
 
     def start(self, view: View) -> None:
@@ -95,8 +95,8 @@ class Lines(Progress):
         if now - self._shown < self._every:
             return
         seen = view()
-        if seen.results != self._results:
-            self._shown, self._results = now, seen.results
+        if (seen.results, seen.reason) != self._news:
+            self._shown, self._news = now, (seen.results, seen.reason)
             self._pace.add(now, seen.results, share(seen))
             _print(f"{seen.name}: {line(seen, now - self._began, self._pace)}")
 
@@ -215,9 +215,11 @@ def line(view: View, elapsed: float, pace: Pace | None = None) -> str:
     counts, ended = view.counts, ENDED
     total = "" if view.total is None else f"/{view.total}"
     parts = [f"{sum(counts.get(name, 0) for name in ended)}{total} trials done"]
-    for status in ("RUNNING", "PENDING", "PAUSED", "ERROR"):
-        if counts.get(status):
-            parts.append(f"{counts[status]} {status.lower()}")
+    shown = counts | {"STARTING": view.starting}
+    shown["RUNNING"] = counts.get("RUNNING", 0) - view.starting
+    for status in ("RUNNING", "STARTING", "PENDING", "PAUSED", "ERROR"):
+        if shown.get(status):
+            parts.append(f"{shown[status]} {status.lower()}")
     if view.steps:
         parts.append(f"{view.steps:,} steps")
     if view.best is not None:
@@ -228,6 +230,8 @@ def line(view: View, elapsed: float, pace: Pace | None = None) -> str:
             parts.append(f"{amount(pace.speed)} results/s")
         if pace.eta is not None:
             parts.append(f"about {duration(pace.eta)} to go")
+    if view.reason and view.status == "RUNNING":
+        parts.append(view.reason)
     return ", ".join(parts)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tunerl.errors import Problem
 from tunerl.trial import Config, Metrics, ReplicaId
 
 
@@ -143,6 +144,10 @@ class TrainableSpec(ABC):
     @abstractmethod
     def resolve(self, config: Config) -> Config:
         """The configuration with defaults filled in. Raises `InvalidConfig` naming all problems."""
+
+    def objections(self, config: Config) -> list[Problem]:
+        """What of a resolved configuration would be without effect in an experiment."""
+        return []
 
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
         """Decide execution-only settings that were left open, from the size of the experiment.

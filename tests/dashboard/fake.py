@@ -171,6 +171,7 @@ class World:
         best = max(judged, key=lambda t: t["best_objective"], default=None)
         self.experiments[id] |= {
             "counts": counts,
+            "starting": sum(t["status"] == "RUNNING" and not t["iteration"] for t in trials),
             "steps": sum(t["steps"] * len(t["seeds"]) for t in trials),
             "progress": sum(t["iteration"] for t in trials) / max(1, len(trials) * ITERATIONS),
             "best": best and {"trial": best["number"], "objective": best["best_objective"]},

@@ -32,6 +32,7 @@ def test_results_appear_by_themselves(open_page: Open, running: World) -> None:
     trials[2] = advance({**trials[2], "status": "TERMINATED", "reason": "stop_rule"}, 24)
     trials[3] = advance({**trials[3], "status": "RUNNING"}, 3)
     running.refresh("live")
+    assert running.experiments["live"]["starting"] == 0
     running.requests.clear()
     expect(page.locator(row(page, 2))).to_contain_text("stop rule")
     expect(page.locator(row(page, 3))).to_contain_text("running")
@@ -54,6 +55,13 @@ def asked_within(page: Page, world: World, seconds: int) -> list[str]:
     page.clock.run_for(seconds * 1000)
     settle(page, world)
     return list(world.requests)
+
+
+def test_who_has_no_result_yet_is_starting(open_page: Open, running: World) -> None:
+    running.trials["live"][2]["iteration"] = 0
+    running.refresh("live")
+    page = open_page("#/experiments/live")
+    expect(page.locator(".legend")).to_contain_text("1 of them starting, no result yet")
 
 
 def test_polling_ends_with_the_experiment(open_page: Open, running: World) -> None:

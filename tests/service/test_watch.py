@@ -23,6 +23,7 @@ def experiment(**more: Any) -> Json:
         "request": None,
         "metric": "score",
         "counts": {"RUNNING": 2, "TERMINATED": 1, "PENDING": 0},
+        "starting": 0,
         "progress": 0.25,
         "steps": 1000,
         "started_at": "2026-01-01T00:00:00Z",
@@ -85,6 +86,15 @@ def test_without_a_terminal_it_writes_lines_and_ends_with_result_and_errors() ->
     assert "best: trial 3 with 475.5" in lines
     assert "  lr=0.00123" in lines
     assert "\x1b" not in out.getvalue()
+
+
+def test_trials_without_a_result_are_starting_and_a_reason_to_wait_is_told() -> None:
+    view = View()
+    view.add(experiment(starting=1, reason="waits for nodes to join"), 0.0)
+    assert "25%, 1 running, 1 terminated, 1 starting, 1,000 steps" in line(view)
+    assert line(view).endswith("waits for nodes to join")
+    view.add(experiment(starting=2), 0.0)
+    assert "25%, 1 terminated, 2 starting" in line(view)
 
 
 def test_it_ends_with_the_reason_when_the_experiment_was_paused() -> None:

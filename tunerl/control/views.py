@@ -35,7 +35,7 @@ class Row:
 class View:
     """One experiment at one moment. `total`: trials in all, None for no end; `steps`: environment
     steps of all replicas; `best`: (objective, trial); `top`: the best trials by their last
-    objective, at most `TOP`."""
+    objective, at most `TOP`; `starting`: how many of those that run have not reported yet."""
 
     name: str
     id: str
@@ -51,6 +51,7 @@ class View:
     top: list[Row] = field(default_factory=list)
     status: str = "RUNNING"
     reason: str | None = None
+    starting: int = 0
 
 
 class Progress:
@@ -117,6 +118,7 @@ def view_of(
         top=top,
         status=str(outcome.status),
         reason=outcome.reason,
+        starting=sum(row.iteration == 0 for row in rows),
     )
 
 

@@ -117,6 +117,17 @@ class AlgorithmSpec(TrainableSpec):
         check = getattr(self.parameters, "problems", None)
         return problems + (check(config) if check is not None else [])
 
+    def objections(self, config: Config) -> list[Problem]:
+        """A pack learns as a whole, in its own process."""
+        given = config.get("num_learners", 0)
+        if given <= 1:
+            return []
+        message = (
+            f"{given} given, but the agents of an experiment learn in packs, each in one process; "
+            "leave it at 0 (a lone agent, as of config.build(), takes more)"
+        )
+        return [Problem("num_learners", message)]
+
     def spaces(self, config: Config) -> tuple[Any, Any]:
         """Observation and action space that an agent of this configuration has."""
         return spaces_of(config)

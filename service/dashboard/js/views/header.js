@@ -43,7 +43,7 @@ export function headerPart({ onCancel }) {
     const over = ended(experiment);
     cancel.hidden = over;
     cancel.disabled = experiment.status === "CANCELING" || experiment.request === "cancel";
-    const stamp = JSON.stringify([experiment.counts, experiment.progress, experiment.num_samples]);
+    const stamp = JSON.stringify([experiment.counts, experiment.starting, experiment.progress, experiment.num_samples]);
     if (stamp !== drawn) fill(progress, progressBar(experiment.progress), countsBar(experiment.counts, experiment.num_samples), legend(experiment));
     drawn = stamp;
     showFacts();
@@ -85,5 +85,6 @@ function legend(experiment) {
   const total = Math.max(sum, experiment.num_samples ?? 0);
   const entries = TRIAL_STATUSES.filter((s) => experiment.counts[s])
     .map((s) => h("span", {}, h("i", { class: `s-${s.toLowerCase()}` }), `${experiment.counts[s]} ${s.toLowerCase()}`));
+  if (experiment.starting) entries.push(h("span", {}, `${experiment.starting} of them starting, no result yet`));
   return h("div", { class: "legend" }, h("span", {}, `${total.toLocaleString("en-US")} trials`), entries);
 }
