@@ -132,18 +132,18 @@ def test_a_trial_is_judged_at_the_highest_rung_it_reached_and_not_below():
     assert [list(rung.scores) for rung in scheduler.rungs[0]] == [[], [], [], [0], []]
 
 
-@pytest.mark.parametrize("bad", [math.nan, None, -math.inf])
+@pytest.mark.parametrize("bad", [math.nan, None, -math.inf, math.inf])
 def test_a_value_that_is_no_number_loses_against_any_number(bad):
     scheduler = asha()
     assert report(scheduler, 0, 1, -1e9) == []
     assert report(scheduler, 1, 1, bad) == [Stop(1)]
 
 
-def test_infinity_on_the_wrong_side_is_worst_in_min_mode_too():
+def test_infinity_is_worst_in_min_mode_too():
     scheduler = asha(mode="min")
     assert report(scheduler, 0, 1, 1e9) == []
     assert report(scheduler, 1, 1, math.inf) == [Stop(1)]
-    assert report(scheduler, 2, 1, -math.inf) == []
+    assert report(scheduler, 2, 1, -math.inf) == [Stop(2)]
 
 
 def test_a_nan_trial_alone_goes_on_until_a_number_arrives():

@@ -181,7 +181,12 @@ def _searcher(spec: ExperimentSpec, custom: Custom, space: Space) -> searchers.S
     searcher = custom.searcher or searchers.create(spec.searcher)
     if spec.more_objectives:
         searcher.pursue(spec.objectives)
-    searcher.setup(space, spec.metric, spec.mode, spec.num_samples, spec.seed)
+    try:
+        searcher.setup(space, spec.metric, spec.mode, spec.num_samples, spec.seed)
+    except InvalidSpace as error:  # of the space, or of the searcher's own points
+        own = [p for p in error.problems if p.path.startswith("points_to_evaluate")]
+        rest = [p for p in error.problems if p not in own]
+        raise InvalidSpace([*_below("searcher", own), *_below("param_space", rest)]) from error
     if spec.warm_start:
         searcher.learn([])
     return searcher

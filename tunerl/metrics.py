@@ -17,12 +17,24 @@ from tunerl.trial import Metrics
 _COUNTERS = ("training_iteration", "time_total_s", "timesteps_total", "episodes_total")
 
 
+TEXT_CHARS = 10_000  # of one string in a result
+LIST_VALUES = 100_000  # in one list
+
+
+def clipped(text: str, most: int) -> str:
+    """The text, of one that is longer than `most` only its beginning and its end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... ({len(text):,} characters) ... {text[-(most // 2) :]}"
+
+
 def flatten(metrics: Mapping[Any, Any]) -> Metrics:
     """Nested metrics as flat ones: ``{"a": {"b": 1}}`` becomes ``{"a/b": 1}``.
 
     Numbers of numpy and of torch (anything of one element with ``item()``) become Python's own,
-    arrays become lists. Raises `MetricError` for what is not a dict, for values that are no
-    numbers, strings, booleans, None or lists of them, and for two values under one name.
+    arrays become lists; of strings beyond measure the middle is left out. Raises `MetricError` for
+    what is not a dict, for values that are no numbers, strings, booleans, None or lists of them,
+    for lists of more than 100,000 values, and for two values under one name.
     """
     if not isinstance(metrics, Mapping):
         raise MetricError(
@@ -58,11 +70,18 @@ def _flatten(metrics: Mapping[Any, Any], prefix: str, flat: Metrics) -> None:
 
 
 def _plain(value: Any, name: str) -> Any:
-    if value is None or type(value) in (bool, int, float, str):
+    if type(value) is str:
+        return clipped(value, TEXT_CHARS)
+    if value is None or type(value) in (bool, int, float):
         return value
     if isinstance(value, np.ndarray) and value.ndim > 0:
         value = value.tolist()
     if isinstance(value, list | tuple):
+        if len(value) > LIST_VALUES:
+            raise MetricError(
+                f"metric {name!r} is a list of {len(value):,} values; report a summary of them, or "
+                f"at most {LIST_VALUES:,}"
+            )
         return [_plain(entry, name) for entry in value]
     if callable(getattr(value, "item", None)) and getattr(value, "size", 1) != 0:
         try:

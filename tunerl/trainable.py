@@ -17,6 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tunerl.errors import Problem
+from tunerl.metrics import clipped
 from tunerl.trial import Config, Metrics, ReplicaId
 
 
@@ -74,9 +75,13 @@ class State:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+LINE_CHARS, TRACEBACK_CHARS = 2_000, 50_000
+
+
 @dataclass(frozen=True)
 class Failure:
-    """One member failed; the others did not notice."""
+    """One member failed; the others did not notice. Of a text beyond measure the middle is left
+    out, so that it fills neither memory nor the store."""
 
     error: str  # one line: type and message
     traceback: str = ""
@@ -84,8 +89,8 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         return cls(
-            error=f"{type(error).__name__}: {error}",
-            traceback="".join(traceback.format_exception(error)),
+            error=clipped(f"{type(error).__name__}: {error}", LINE_CHARS),
+            traceback=clipped("".join(traceback.format_exception(error)), TRACEBACK_CHARS),
         )
 
 

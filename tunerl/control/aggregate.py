@@ -41,10 +41,10 @@ def _combine(values: list[Any]) -> Any:
 
 
 def objective(metrics: Mapping[str, Any], metric: str | None) -> float | None:
-    """The value to compare trials by. None: not reported; NaN: reported, but no number."""
+    """The value to compare trials by. None: not reported; NaN: reported, but no (finite) number."""
     if metric is None or metric not in metrics:
         return None
     value = metrics[metric]
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return math.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from tunerl.errors import InvalidInput
 PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
 PATIENCE = "TUNERL_NODES_PATIENCE_S"
 REASON_CHARS = 500
+_DETAIL = re.compile(r"Worker exit detail: (.*?)(?:Some common causes|There are some|$)")
 
 _LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
     "OMP_NUM_THREADS": "1",
@@ -77,11 +79,12 @@ def why_lost(error: Exception, *, node_gone: bool) -> tuple[str, Literal["node",
     from ray import exceptions
 
     text = " ".join(str(error).split())
-    told = f"{type(error).__name__}: {text}"
+    detail = _DETAIL.search(text)  # the rest is about numbers of processes and what might be
+    told = f"{type(error).__name__}: {detail[1].strip() if detail else text}"
     told = told if len(told) <= REASON_CHARS else f"{told[:REASON_CHARS]} ..."
     if isinstance(error, exceptions.OutOfMemoryError) or "running low on memory" in text:
         return f"it was killed, for its machine ran out of memory ({told})", "memory"
     died = "node has died" in text or isinstance(error, exceptions.NodeDiedError)
     if node_gone or died or getattr(error, "preempted", False):
         return f"its node is gone ({told})", "node"
-    return told, "exit"
+    return f"its process ended ({told})", "exit"

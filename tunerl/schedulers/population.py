@@ -139,7 +139,7 @@ class Population(Scheduler):
         if time <= member.time:
             return None
         member.time, member.score = time, value if self.mode == "max" else -value
-        if math.isnan(value):
+        if not math.isfinite(value):
             member.score = WORST
         return member
 

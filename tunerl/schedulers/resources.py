@@ -144,7 +144,7 @@ class ResourceChangingScheduler(Scheduler):
             return decisions
         self._seen[trial] = at
         value = result.get(self.metric or "")
-        score = float(value) if is_number(value) and not math.isnan(value) else -math.inf
+        score = float(value) if is_number(value) and math.isfinite(value) else -math.inf
         self._scores[trial] = -score if self.mode == "min" and score != -math.inf else score
         if not self._live.setdefault(trial, trial not in self._has):
             return decisions

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunerl.errors import MetricError, nearest
 
-WORST = -math.inf  # the score of NaN, None and of infinity on the wrong side
+WORST = -math.inf  # the score of NaN, None and infinity
 
 
 def number(result: Mapping[str, Any], key: str, role: str) -> float:

@@ -64,7 +64,7 @@ class TimedScheduler(Scheduler):
                 f"the scheduler's time_attr {self.time_attr!r} is {time}; it must be finite"
             )
         score = value if self.mode == "max" else -value
-        return time, WORST if math.isnan(score) else score
+        return time, score if math.isfinite(score) else WORST
 
     def verdict(
         self, time: float, score: float, needed: float, rivals: int, bracket: int | None = None
