@@ -141,4 +141,5 @@ def test_a_fork_begins_with_the_history_and_leaves_the_other_alone() -> None:
         assert Path(mine.checkpoint.path).is_dir()  # retention of the fork has left it
         state, _ = mine.checkpoint.load()
         assert state.values["iteration"] == 2
-    assert all(record.pins == 1 for record in grid.store.checkpoints(grid.experiment_id))
+    pins = [record.pins for record in grid.store.checkpoints(grid.experiment_id)]
+    assert set(pins) == {0}  # it has checkpoints of its own by now

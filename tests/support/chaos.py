@@ -208,6 +208,10 @@ def main(url: str, runtime: str, seed: int, blows: int, scenarios: Sequence[str]
     import tunerl.searchers.optuna  # once, before the forks
 
     assert tunerl.searchers.optuna
+    if runtime == "ray":
+        import ray
+
+        assert ray
     ends: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as home:
         for scenario in scenarios:

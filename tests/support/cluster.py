@@ -81,8 +81,9 @@ def await_ray(node: Process, processes: Processes) -> None:
 
 
 def free_port() -> int:
-    """A port below those that Ray gives to its workers (10002 and up)."""
-    for port in range(6400, 10000):
+    """A port below those that Ray gives to its workers (10002 and up); each process that asks
+    begins to look elsewhere."""
+    for port in range(6400 + os.getpid() % 3000, 10000):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

@@ -18,7 +18,13 @@ from tunerl.trainable import Failure, Pack, State, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
 
 CLOCKS = ("time_this_iter_s", "time_total_s")
-DECISIONS = ("trial.exploit", "trial.exploited", "trial.exploit_failed", "trial.widened")
+DECISIONS = (
+    "trial.stopped",
+    "trial.exploit",
+    "trial.exploited",
+    "trial.exploit_failed",
+    "trial.widened",
+)
 
 SPACE = {"lr": {"uniform": [0.0, 1.0]}, "width": {"choice": [8, 16]}}
 PBT = {

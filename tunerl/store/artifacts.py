@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from tunerl.errors import NotFound
 from tunerl.store.database import Database
 from tunerl.store.experiments import require
+from tunerl.store.pins import unpinned
 from tunerl.store.records import CheckpointRecord
 from tunerl.store.tables import checkpoints, join
 
@@ -53,8 +54,7 @@ class Artifacts:
         self._add_pins(checkpoint_id, -1)
 
     def _add_pins(self, checkpoint_id: int, more: int) -> None:
-        pins = checkpoints.c.pins + more
         update = checkpoints.update().where(checkpoints.c.id == checkpoint_id)
-        update = update.values(pins=sa.case((pins < 0, 0), else_=pins))
+        update = update.values(pins=unpinned(more))
         if self._database.write(lambda connection: connection.execute(update).rowcount) != 1:
             raise NotFound(f"no checkpoint {checkpoint_id}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tunerl.errors import NotFound
 from tunerl.store.database import Database
 from tunerl.store.leases import fence
+from tunerl.store.pins import release, unpinned
 from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultRecord, Tick
 from tunerl.store.standing import COLUMNS, STEPS, Standing, clean, count
 from tunerl.store.tables import (
@@ -35,6 +36,7 @@ from tunerl.trial import Status
 _DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _NEW_TRIALS = {name: make(trials).on_conflict_do_nothing() for name, make in _DIALECTS.items()}
 _COMMITTED = sa.select(leases.c.commit_id).where(leases.c.experiment_id == sa.bindparam("of"))
+_TICK, _NEVER = timedelta(microseconds=1), datetime.min.replace(tzinfo=UTC)
 _MODE = sa.select(experiments.c.mode).where(experiments.c.id == sa.bindparam("of"))
 _TOUCHED = sa.select(trials.c.number, *(trials.c[name] for name in COLUMNS)).where(
     trials.c.experiment_id == sa.bindparam("of"),
@@ -71,12 +73,11 @@ _END_ATTEMPT = (
 _FORGET = checkpoints.delete().where(
     checkpoints.c.experiment_id == sa.bindparam("of"), checkpoints.c.uri == sa.bindparam("gone")
 )
-_PINS = checkpoints.c.pins + sa.bindparam("more")
 _PIN = (
     checkpoints.update()
     .where(checkpoints.c.experiment_id == sa.bindparam("of"))
     .where(checkpoints.c.uri == sa.bindparam("kept"))
-    .values(pins=sa.case((_PINS < 0, 0), else_=_PINS))
+    .values(pins=unpinned(sa.bindparam("more")))
 )
 
 
@@ -107,13 +108,15 @@ class Commits:
 
     _database: Database
     _modes: dict[str, str | None]
+    _written: dict[Lease, datetime]  # when, at the latest, somebody wrote to its experiment
 
     def commit(self, lease: Lease, tick: Tick) -> None:
         """Write a tick, in the order of its fields.
 
         A trial or (trial, iteration) that is already there is left as it is. Raises `Fenced` for
         a lease that has passed on, `IllegalTransition`, `NotFound` for a trial that was never
-        created; then nothing of the tick is written.
+        created; then nothing of the tick is written. Times grow from tick to tick, whatever the
+        clocks of those who write: by them a replay tells what came first.
         """
         write = secrets.token_hex(8)
         tries = 0
@@ -127,9 +130,24 @@ class Commits:
             fence(connection, lease, write)
             if lease.experiment_id not in self._modes:
                 self._modes[lease.experiment_id] = connection.scalar(_MODE, of)
-            Writing(connection, lease, self._modes[lease.experiment_id]).write(tick)
+            if lease not in self._written:
+                self._written[lease] = _latest(connection, lease.experiment_id)
+            writing = Writing(connection, lease, self._modes[lease.experiment_id])
+            writing.now = max(writing.now, self._written[lease] + _TICK)
+            self._written[lease] = writing.now
+            writing.write(tick)
 
         self._database.write(work)
+
+
+def _latest(connection: sa.Connection, id: str) -> datetime:
+    """When, at the latest, a controller wrote to an experiment."""
+    made = sa.select(sa.func.max(trials.c.created_at), sa.func.max(trials.c.ended_at))
+    found = [*connection.execute(made.where(trials.c.experiment_id == id)).one()]
+    for table in (results, events):
+        last = sa.select(table.c.created_at).where(table.c.experiment_id == id)
+        found.append(connection.scalar(last.order_by(table.c.id.desc()).limit(1)))
+    return max((time for time in found if time is not None), default=_NEVER)
 
 
 class Writing:
@@ -154,6 +172,7 @@ class Writing:
         self.many(_UPDATE, ({"of": self.id, "n": n, **rows[n].columns()} for n in sorted(moved)))
         self.checkpoints(tick.checkpoints)
         self.many(_PIN, ({"of": self.id, "kept": uri, "more": n} for uri, n in tick.pins))
+        release(self.connection, self.id, tick.forgotten)
         self.many(_FORGET, ({"of": self.id, "gone": uri} for uri in tick.forgotten))
         self.events(tick.events)
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tunerl.errors import Conflict, IdempotencyConflict, InvalidInput, NotFound, nearest
 from tunerl.store.database import Database
+from tunerl.store.pins import learners, release
 from tunerl.store.records import Experiment
 from tunerl.store.tables import (
     attempts,
@@ -160,14 +161,20 @@ class Experiments:
         return self._database.write(work)
 
     def delete_experiment(self, id: str) -> None:
-        """Forget an experiment and all of its rows; files are left alone.
+        """Forget an experiment and all of its rows; files are left alone. What it had pinned as a
+        fork is free again.
 
-        Raises `NotFound`, and `Conflict` while someone holds its lease.
+        Raises `NotFound`, and `Conflict` while someone holds its lease, or where others learned
+        from it (``warm_start``): they could not be taken up again.
         """
 
         def work(connection: sa.Connection) -> None:
             if _lock(connection, id):
                 raise Conflict(f"experiment {id} is running; cancel it, then delete it")
+            if others := learners(connection, id):
+                names = ", ".join(others)
+                raise Conflict(f"the searchers of {names} learned from {id}; delete those first")
+            release(connection, id)
             for table in (results, checkpoints, attempts, events, trials, leases):
                 connection.execute(table.delete().where(table.c.experiment_id == id))
             connection.execute(experiments.delete().where(experiments.c.id == id))

@@ -32,7 +32,7 @@ class Store(Experiments, Leases, Commits, Queries, Artifacts, Amendments):
         newer version wrote.
         """
         self._database = Database(url or default_url())
-        self._modes = {}
+        self._modes, self._written = {}, {}
         try:
             schema.migrate(self._database)
         except BaseException:
