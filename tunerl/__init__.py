@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TBXLoggerCallback,
         WandbLoggerCallback,
     )
+    from tunerl.notebook import JupyterNotebookReporter
     from tunerl.progress import CLIReporter
     from tunerl.registry import register_env, register_trainable
     from tunerl.results import Result, ResultGrid
@@ -105,6 +106,7 @@ _HOMES = {
         "TBXLoggerCallback",
         "WandbLoggerCallback",
     ),
+    "tunerl.notebook": ("JupyterNotebookReporter",),
     "tunerl.progress": ("CLIReporter",),
     "tunerl.registry": ("register_env", "register_trainable"),
     "tunerl.results": ("Result", "ResultGrid"),
@@ -190,6 +192,7 @@ __all__ = [
     "HyperBandForBOHB",
     "HyperBandScheduler",
     "JsonLoggerCallback",
+    "JupyterNotebookReporter",
     "LoggerCallback",
     "MLflowLoggerCallback",
     "MaximumIterationStopper",

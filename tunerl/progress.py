@@ -1,4 +1,4 @@
-"""How `Tuner.fit` looks in a terminal: one calm table there, plain lines anywhere else.
+"""How `Tuner.fit` looks in a terminal: one calm table there, else plain lines (see `notebook`).
 
 Invariant: it only shows; what it is given is a `View`. `table` and `line` are pure.
 """
@@ -63,16 +63,22 @@ def check_reporter(given: Any) -> CLIReporter:
     if given is None:
         return CLIReporter()
     if not isinstance(given, CLIReporter):
-        raise InvalidSpec(Problem("progress_reporter", f"{given!r} given; give a CLIReporter"))
+        what = "a CLIReporter or a JupyterNotebookReporter"
+        raise InvalidSpec(Problem("progress_reporter", f"{given!r} given; give {what}"))
     return given
 
 
 def progress_for(verbose: int, reporter: CLIReporter | None = None) -> Progress:
-    """0: silent; 1: a table on a terminal, else a line now and then; 2: every turn with news."""
+    """0: silent; 1: a table on a terminal or in a notebook, else a line now and then; 2: every turn
+    with news, as lines."""
+    from tunerl.notebook import JupyterNotebookReporter, Notebook, in_notebook
+
     given = check_reporter(reporter)
     if verbose <= 0:
         return NoProgress()
     every = given.max_report_frequency
+    if in_notebook() and (verbose == 1 or isinstance(given, JupyterNotebookReporter)):
+        return Notebook(given, every)
     if verbose == 1 and sys.stderr.isatty():
         return Terminal(given, max(REFRESH_S, every or 0.0))
     return Lines(0.0 if verbose > 1 else LINE_S if every is None else every)

@@ -180,6 +180,17 @@ class Result:
 
         return pd.DataFrame([result.metrics for result in self.results])
 
+    @property
+    def objectives(self) -> dict[str, str]:
+        """The experiment's objectives, name to mode."""
+        return self._grid.objectives
+
+    def _repr_html_(self) -> str:
+        """What it reached, and with which settings, for notebooks."""
+        from tunerl.results.html import card
+
+        return card(self)
+
     def __repr__(self) -> str:
         metric = self._grid.metric
         value = f", {metric}={self.metrics.get(metric)}" if metric else ""

@@ -87,7 +87,7 @@ def importance(
 
 def _draws(evaluator: str, trials: int) -> int:
     """How often to draw from so many trials, for about the same time."""
-    return max(10, round((20 if evaluator == "fanova" else 100) * min(1.0, MANY / trials)))
+    return max(10, round((20 if evaluator == "fanova" else 100) * min(1.0, MANY / max(1, trials))))
 
 
 def _told(space: Space, trials: Sequence[Observation], objective: str) -> list[FrozenTrial]:
