@@ -155,16 +155,17 @@ class RayRuntime(Runtime):
         )
 
     def why(self, resources: dict[str, float]) -> str:
-        offers = "; ".join(
+        nodes = [
             ", ".join(
                 f"{name}: {amount:g}"
                 for name, amount in sorted(node.items())
                 if ":" not in name and not name.endswith("memory")
             )
             for node in self._nodes()
-        )
+        ]
+        offers = "; ".join(node for node in nodes if node) or "nothing"
         return (
-            f"a pack needs {resources} on one node; the nodes offer {offers or 'nothing'}; ask for "
+            f"a pack needs {resources} on one node; the nodes offer {offers}; ask for "
             "less, as in with_resources(trainable, {...}), or add a node that has it"
         )
 

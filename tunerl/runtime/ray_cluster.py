@@ -84,7 +84,8 @@ def why_lost(error: Exception, *, node_gone: bool) -> tuple[str, Literal["node",
     told = told if len(told) <= REASON_CHARS else f"{told[:REASON_CHARS]} ..."
     if isinstance(error, exceptions.OutOfMemoryError) or "running low on memory" in text:
         return f"it was killed, for its machine ran out of memory ({told})", "memory"
-    died = "node has died" in text or isinstance(error, exceptions.NodeDiedError)
+    away = (exceptions.NodeDiedError, exceptions.ActorUnavailableError)  # no word of its process
+    died = "node has died" in text or isinstance(error, away)
     if node_gone or died or getattr(error, "preempted", False):
-        return f"its node is gone ({told})", "node"
+        return f"its node is gone or out of reach ({told})", "node"
     return f"its process ended ({told})", "exit"
