@@ -137,8 +137,10 @@ def test_a_trial_that_hangs_is_ended_and_its_neighbours_go_on(
 
 
 def test_a_limit_that_cannot_be_kept_or_makes_no_sense_is_refused(run: Any) -> None:
+    experiment = run(failure={"hang_timeout_s": 60.0})
     with pytest.raises(InvalidSpec, match="which cannot end what hangs"):
-        run(failure={"hang_timeout_s": 60.0}).run()
+        experiment.run()
+    assert experiment.store.get_experiment(experiment.id).status is ExperimentStatus.ERROR
     for limit in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(InvalidSpec, match="seconds, more than 0"):
             Tuner(

@@ -18,6 +18,7 @@ from tunerl.registry import trainable
 from tunerl.runtime.base import Join, Leave, Lost, Report, Runtime, Save, Step
 from tunerl.runtime.local import LocalRuntime
 from tunerl.runtime.ray import RayRuntime
+from tunerl.runtime.ray_cluster import patience_of, why_lost
 from tunerl.trial import ReplicaId
 
 A, B = ReplicaId(0, 0), ReplicaId(1, 0)
@@ -189,6 +190,56 @@ def test_a_warm_worker_is_reused_quietly_and_with_one_thread(
     ray_runtime.open("q", trainable(with_parameters(Probe)), {})
     assert pid(ray_runtime, "q") == found["pid"]
     assert "chatter" not in "".join(capfd.readouterr())
+
+
+def flood(config: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(64):
+        print("chatter " * (1 << 17))
+    return {"done": True}
+
+
+def test_a_flood_of_prints_fills_neither_terminal_nor_disk(
+    ray_runtime: RayRuntime, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    ray_runtime.open("p", trainable(flood), {})
+    assert outcome(ray_runtime, "p", join(A), Step()).results[A]["done"]
+    assert "chatter" not in "".join(capfd.readouterr())
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    sizes = [file.stat().st_size for file in logs.glob("worker-*")]
+    assert max(sizes) < 17 << 20
+    assert sum(size > 1 << 20 for size in sizes) <= 2
+
+
+def test_why_a_worker_is_gone_is_told_apart(ray_runtime: RayRuntime) -> None:
+    from ray import exceptions
+
+    memory = exceptions.OutOfMemoryError("killed due to the node running low on memory")
+    assert why_lost(memory, node_gone=False)[1] == "memory"
+    assert (
+        why_lost(exceptions.ActorUnavailableError("no answer", None), node_gone=False)[1] == "node"
+    )
+    died = exceptions.ActorDiedError()
+    assert why_lost(died, node_gone=True)[1] == "node"
+    text, cause = why_lost(died, node_gone=False)
+    assert (cause, "its process ended (ActorDiedError" in text) == ("exit", True)
+    assert len(why_lost(ValueError("x" * 10**6), node_gone=False)[0]) < 1000
+
+
+def test_only_a_cluster_of_others_may_still_grow(
+    ray_runtime: RayRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ray_runtime.patience_s == 0
+    assert patience_of(5.0) == 5.0
+    monkeypatch.setattr("ray._private.worker._global_node.head", False)
+    assert patience_of(None) == 300.0
+    monkeypatch.setenv("TUNERL_NODES_PATIENCE_S", "7")
+    assert patience_of(None) == 7.0
+    for wrong in ("soon", "-1", "inf"):
+        monkeypatch.setenv("TUNERL_NODES_PATIENCE_S", wrong)
+        with pytest.raises(InvalidInput, match="TUNERL_NODES_PATIENCE_S"):
+            patience_of(None)
 
 
 def test_idle_workers_make_room_for_a_larger_one(ray_runtime: RayRuntime) -> None:

@@ -162,6 +162,7 @@ class Controller:
     # Beginning and end.
 
     def _start(self) -> None:
+        self._watchdog.check()
         experiment = self.store.get_experiment(self.lease.experiment_id)
         going = (ExperimentStatus.RUNNING, ExperimentStatus.CANCELING)
         if experiment.status not in going:

@@ -16,20 +16,22 @@ NO_PLACE_S = 30.0  # how long a worker may take to get its place until a person 
 
 
 class Watchdog:
-    """`limit_s`: how long an advance may take; None: for ever. Raises `InvalidSpec` for a limit
-    where nothing can be ended."""
+    """`limit_s`: how long an advance may take; None: for ever."""
 
     def __init__(self, runtime: Runtime, fleet: Fleet, limit_s: float | None) -> None:
-        if limit_s is not None and not runtime.killable:
+        self._runtime, self._fleet, self._limit_s = runtime, fleet, limit_s
+        self._placeless: dict[str, float] = {}  # packs, and since when
+
+    def check(self) -> None:
+        """Raise `InvalidSpec` for a limit where nothing can be ended."""
+        if self._limit_s is not None and not self._runtime.killable:
             raise InvalidSpec(
                 Problem(
                     "failure.hang_timeout_s",
-                    f"{limit_s:g} given, but packs run in this very process, which cannot end what "
-                    "hangs; leave it out, or take the runtime 'ray'",
+                    f"{self._limit_s:g} given, but packs run in this very process, which cannot "
+                    "end what hangs; leave it out, or take the runtime 'ray'",
                 )
             )
-        self._runtime, self._fleet, self._limit_s = runtime, fleet, limit_s
-        self._placeless: dict[str, float] = {}  # packs, and since when
 
     def look(self) -> list[Lost]:
         """The packs that were given up just now."""
