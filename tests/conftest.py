@@ -25,18 +25,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def postgres_server() -> Iterator[postgres.Server]:
     """A PostgreSQL server for the session."""
-    with postgres.server() as url:
-        yield url
+    with postgres.server() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
     """An empty PostgreSQL database."""
     name = f"t{secrets.token_hex(6)}"
-    yield postgres.create_database(postgres_server, name)
-    postgres.drop_database(postgres_server, name)
+    yield postgres.create_database(postgres_server.url, name)
+    postgres.drop_database(postgres_server.url, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

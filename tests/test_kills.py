@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -64,17 +65,19 @@ def test_every_kind_of_sweep_survives_many_more(url: str, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Ray cluster of two nodes with one CPU each."""
+def cluster() -> Iterator[dict[str, str]]:
+    """The environment of who connects to a Ray cluster of two nodes with one CPU each."""
     root = Path(tempfile.mkdtemp(prefix="tunerl-"))  # short: Ray's sockets lie below it
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    env |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    mine = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    mine |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env |= mine
     with Processes(root, env) as processes:
         address = f"127.0.0.1:{free_port()}"
         start_head(processes, address, root)
         for number in range(2):
             start_node(processes, address, number)
-        yield address
+        yield {**mine, "RAY_ADDRESS": address}
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -83,10 +86,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))
 def test_on_ray_nothing_is_lost_or_doubled_and_all_follows_from_the_recorded_order(
-    url: str, seed: int, cluster: str
+    url: str, seed: int, cluster: dict[str, str]
 ) -> None:
     scenarios = ["asha-packs", "asha-solos", "pbt-packs", "pbt-solos", "optuna-solos"]
-    ends = chaos(url, "ray", seed, 8, scenarios, RAY_ADDRESS=cluster, PYTHONPATH=str(ROOT))
+    ends = chaos(url, "ray", seed, 8, scenarios, **cluster)
     for scenario, (undisturbed, disturbed, kinds) in ends.items():
         assert disturbed["status"] == "COMPLETED", kinds
         if not scenario.startswith("optuna"):  # what looks at no results suggests the same

@@ -106,7 +106,7 @@ def cluster() -> Iterator[Cluster]:
         with postgres.server() as server, Processes(root, env) as processes:
             address = f"127.0.0.1:{free_port()}"
             start_head(processes, address, root)
-            url = postgres.create_database(server, "tunerl").replace(":", "+psycopg:", 1)
+            url = postgres.create_database(server.url, "tunerl").replace(":", "+psycopg:", 1)
             token = secrets.token_hex(16)
             api = Api(processes, token, TUNERL_HOST="0.0.0.0", **shared(root, url))
             house = Cluster(processes, root, address, secret, url, token, api)

@@ -52,10 +52,50 @@ def _free_port() -> int:
     return port
 
 
+class Server:
+    """A server in `root`, which `start` starts; `url`: a database's name is appended to it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root, self._folder, self._user, self._port = root, folder, _user(), _free_port()
+        self.url = f"postgresql://tester@127.0.0.1:{self._port}/"
+        if self._user:
+            shutil.chown(root, self._user)
+        options = ("-D", root / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "-N")
+        subprocess.run(
+            [folder / "initdb", *options],
+            check=True,
+            capture_output=True,
+            cwd=root,
+            user=self._user,
+        )
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        options = ["-D", str(self._root / "data"), "-p", str(self._port)]
+        options += [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        with (self._root / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._folder / "postgres", *options],
+                stdout=log,
+                stderr=log,
+                cwd=self._root,
+                user=self._user,
+            )
+        _wait(self._process, self._port, self._root / "log")
+
+    def stop(self) -> None:
+        """At once: whoever is connected is not any more."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """A running server; its URL, to which a database's name is appended. Skips without binaries,
-    fails without them where CI is set."""
+def server() -> Iterator[Server]:
+    """A running server. Skips without binaries, fails without them where CI is set."""
     folder = binaries()
     if folder is None:
         reason = (
@@ -64,38 +104,14 @@ def server() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    user, port = _user(), _free_port()
     root = Path(tempfile.mkdtemp(prefix="tunerl-postgres-"))
     try:
-        if user:
-            shutil.chown(root, user)
-        data = root / "data"
-        subprocess.run(
-            [folder / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "-N"],
-            check=True,
-            capture_output=True,
-            cwd=root,
-            user=user,
-        )
-        options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
-        with (root / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [folder / "postgres", "-D", data, "-p", str(port), *options],
-                stdout=log,
-                stderr=log,
-                cwd=root,
-                user=user,
-            )
+        made = Server(root, folder)
+        made.start()
         try:
-            _wait(process, port, root / "log")
-            yield f"postgresql://tester@127.0.0.1:{port}/"
+            yield made
         finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            made.stop()
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -92,9 +92,9 @@ class Herd(TrainableSpec):
 
 
 class Experiment:
-    """One experiment on a fresh store; `run` drives it, as often as wanted."""
+    """One experiment on a fresh store (or that at `url`); `run` drives it, as often as wanted."""
 
-    def __init__(self, home: Path, target: Any = Climb, **fields: Any) -> None:
+    def __init__(self, home: Path, target: Any = Climb, url: str = "", **fields: Any) -> None:
         self.trainable: TrainableSpec = registry.trainable(target)
         given = {
             "trainable": self.trainable.name,
@@ -108,24 +108,24 @@ class Experiment:
         self.custom = specs.Custom(stop=stop, scheduler=own)
         self.spec = specs.check(given, self.trainable, self.custom)
         self.home = home
-        self.store = Store(f"sqlite:///{home / 'tunerl.db'}")
+        self.store = Store(url or f"sqlite:///{home / 'tunerl.db'}")
         self.id = self.store.create_experiment(self.spec.to_json(), "test", claimable=False).id
 
     def controller(self, runtime: Runtime | None = None, **more: Any) -> Controller:
-        lease = self.store.acquire(self.id, "test", 30)
+        lease = more.pop("lease", None) or self.store.acquire(self.id, "test", 30)
         return Controller(
             store=self.store,
             lease=lease,
             spec=self.spec,
             trainable=self.trainable,
             runtime=runtime or LocalRuntime(2),
-            root=f"{self.home}/{self.id}",
+            root=more.pop("root", f"{self.home}/{self.id}"),
             parts=specs.build(self.spec, self.custom, self.trainable),
             **more,
         )
 
-    def run(self, runtime: Runtime | None = None) -> ExperimentStatus:
-        controller = self.controller(runtime)
+    def run(self, runtime: Runtime | None = None, **more: Any) -> ExperimentStatus:
+        controller = self.controller(runtime, **more)
         try:
             return controller.run()
         finally:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0  # how long to wait for reports before looking at requests and clocks again
+PATIENCE_S = 60.0  # with a database that is started anew: results wait, and packs go on
 SUSPEND_S = 30.0  # how long a pause may wait for packs under way
 
 
@@ -134,7 +135,8 @@ class Controller:
         Raises what makes the whole experiment impossible (`InvalidSpec` for resources nobody has,
         `MetricError`), after the status ERROR was stored; `Fenced` when another process has it.
         """
-        with Heartbeat(self.store, self.lease, self.lease_seconds) as heart:
+        beating = Heartbeat(self.store, self.lease, self.lease_seconds)
+        with self.store.patient(PATIENCE_S), beating as heart:
             try:
                 self._start()
                 while self._outcome is None:
@@ -285,8 +287,7 @@ class Controller:
             self._place()
 
     def _seat(self) -> None:
-        """Make trials and give places until nothing more can be done: so that a controller which
-        begins with what was committed finds nothing to do either."""
+        """Until nothing is left to do: a controller that begins from here finds nothing either."""
         while True:
             made = not self._fleet.level and self._proposer.fill()
             if not self._place() and not made:
@@ -322,14 +323,15 @@ class Controller:
         self._saver.delete(forgotten)
 
     def _turn(self) -> None:
-        """Send the packs on their way and take what comes in."""
+        """Send the packs on their way, take what comes in; look at those of whom nothing came."""
         self._fleet.dispatch(self._ledger.trials)
         reports: Sequence[Report | Lost] = ()
         if self._fleet.busy:
             reports = self._fleet.wait(max(0.0, min(TURN_S, self._time_left())))
         elif self._ledger.of[Status.PENDING]:
             time.sleep(TURN_S / 10)  # trials wait for nodes
-        self._recorder.take([*reports, *self._watchdog.look()])
+        self._recorder.take(reports)
+        self._recorder.take(self._watchdog.look())
         self._shortage.look()
         self.progress.update(self.view)
 

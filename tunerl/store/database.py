@@ -10,7 +10,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from tunerl.errors import StoreError
 
 T = TypeVar("T")
 
-_TRIES = 7
+_TRIES, LONGEST_S = 7, 1.6  # seconds between two tries, at most
 _BUSY_MS = 10_000
 _RETRYABLE_STATES = {"40001", "40P01", "57P01", "57P02", "57P03"}  # serialization ... shutdown
 
@@ -57,7 +57,12 @@ def parse_url(url: str) -> sa.URL:
 
 
 class Database:
-    """Connections to one database. `read` and `write` run a piece of work in one transaction."""
+    """Connections to one database. `read` and `write` run a piece of work in one transaction.
+
+    `patience_s`: how long to try at least; a few seconds are tried anyway.
+    """
+
+    patience_s = 0.0
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
@@ -113,22 +118,28 @@ class Database:
         work: Callable[[sa.Connection], T],
         guard: AbstractContextManager[Any] | None = None,
     ) -> T:
-        for left in reversed(range(_TRIES)):
+        pauses, until = _pauses(), time.monotonic() + self.patience_s
+        while True:
             try:
                 with guard or nullcontext(), engine.begin() as connection:
                     return work(connection)
             except exc.IntegrityError:
                 raise
             except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error) as error:
-                if not left or not _worth_retrying(error):
+                pause = next(pauses, LONGEST_S if time.monotonic() < until else None)
+                if pause is None or not _worth_retrying(error):
                     reason = str(getattr(error, "orig", None) or error).strip()
                     raise StoreError(f"the store {self.label} cannot be used: {reason}") from error
-            time.sleep(0.05 * 2 ** (_TRIES - left - 1) * (0.5 + random.random()))
-        raise AssertionError("unreachable")
+            time.sleep(pause * (0.5 + random.random()))
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
         self.engine.dispose()
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between the first tries."""
+    return (min(0.05 * 2**n, LONGEST_S) for n in range(_TRIES - 1))
 
 
 def _worth_retrying(error: Exception) -> bool:

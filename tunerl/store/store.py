@@ -5,6 +5,9 @@ Invariant: only what is here remembers; the API, the worker and `Tuner` share no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 
 from tunerl.store import schema
@@ -51,6 +54,16 @@ class Store(Experiments, Leases, Commits, Queries, Artifacts, Amendments):
     def schema_version(self) -> str:
         """The revision of the tables."""
         return self._database.read(schema.version) or ""
+
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Wait for so long within the block for a database that does not answer, instead of a few
+        seconds."""
+        before, self._database.patience_s = self._database.patience_s, seconds
+        try:
+            yield
+        finally:
+            self._database.patience_s = before
 
     def close(self) -> None:
         """Close all connections."""
