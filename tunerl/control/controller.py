@@ -6,7 +6,6 @@ it; so a controller that dies at any point is continued by another from the stor
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,8 +39,6 @@ from tunerl.trial import ExperimentStatus, Reason, Status
 
 if TYPE_CHECKING:
     from tunerl.store import Store
-
-log = logging.getLogger(__name__)
 
 TURN_S = 1.0  # how long to wait for reports before looking at requests and clocks again
 PATIENCE_S = 60.0  # with a database that is started anew: results wait, and packs go on
