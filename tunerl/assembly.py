@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from tunerl import schedulers, searchers, stoppers
 from tunerl import spec as specs
-from tunerl.checking import split_objectives
 from tunerl.control.stopping import Rule
 from tunerl.errors import InvalidInput, InvalidSpace, InvalidSpec, Problem
 from tunerl.metrics import flatten
+from tunerl.reading import split_objectives
 from tunerl.searchers.foreign import own_or_foreign
 from tunerl.space import Space, python_parts, to_json
 from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec

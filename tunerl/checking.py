@@ -1,4 +1,4 @@
-"""Reads and checks an `ExperimentSpec`: finds everything that is wrong, not only the first.
+"""Checks an `ExperimentSpec`: finds everything that is wrong, not only the first.
 
 Invariant: nothing is run; a problem's path is the field that the user has to change.
 """
@@ -6,8 +6,8 @@ Invariant: nothing is run; a problem's path is the field that the user has to ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,79 +22,16 @@ from tunerl.errors import (
     NotFound,
     Problem,
     TrainableError,
-    nearest,
 )
+from tunerl.hints import domain_hint
 from tunerl.metrics import nearest_metric
 from tunerl.probing import probe, structural
+from tunerl.reading import split_objectives
 from tunerl.space import Space
 from tunerl.space import from_json as space_from_json
-from tunerl.spec import CheckpointSpec, Custom, ExperimentSpec, FailureSpec, Parts
+from tunerl.spec import Custom, ExperimentSpec, Parts
 from tunerl.trainable import TrainableSpec
-
-_NESTED = {"checkpoint": CheckpointSpec, "failure": FailureSpec}
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "str": ((str,), "a string"),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "dict": ((Mapping,), "an object"),
-    "tuple": ((list, tuple), "a list"),
-}
-
-
-def read(obj: Mapping[str, Any]) -> ExperimentSpec:
-    """See `tunerl.spec.from_json`."""
-    problems: list[Problem] = []
-    spec = _read(ExperimentSpec, split_objectives(obj, problems), "", problems)
-    if problems:
-        raise InvalidSpec(problems)
-    assert isinstance(spec, ExperimentSpec)
-    return spec
-
-
-def split_objectives(obj: Mapping[str, Any], problems: list[Problem]) -> Mapping[str, Any]:
-    """The same with the first of several objectives as metric and mode, the others beside it."""
-    metric, mode = obj.get("metric"), obj.get("mode")
-    if not isinstance(metric, list | tuple) and not isinstance(mode, list | tuple):
-        return obj
-    metrics = list(metric) if isinstance(metric, list | tuple) else [metric]
-    modes = list(mode) if isinstance(mode, list | tuple) else [mode]
-    if len(metrics) != len(modes) or len(set(map(str, metrics))) != len(metrics) or not metrics:
-        message = f"metric={metric!r}, mode={mode!r} given; name each metric once, each with a mode"
-        problems.append(Problem("metric", message))
-        return {**obj, "metric": None, "mode": None}
-    rest = dict(zip(map(str, metrics[1:]), modes[1:], strict=True))
-    return {**obj, "metric": metrics[0], "mode": modes[0], "more_objectives": rest}
-
-
-def _read(cls: type[Any], obj: Mapping[str, Any], prefix: str, problems: list[Problem]) -> Any:
-    known = {entry.name: entry for entry in fields(cls)}
-    values = {}
-    for name, value in obj.items():
-        path = f"{prefix}{name}"
-        if name not in known:
-            problems.append(Problem(path, f"there is no such field; {nearest(str(name), known)}"))
-        elif name in _NESTED and isinstance(value, Mapping):
-            values[name] = _read(_NESTED[name], value, f"{path}.", problems)
-        elif message := _misfit(known[name], value):
-            problems.append(Problem(path, message))
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-    for name, entry in known.items():
-        if name not in obj and entry.default is MISSING and entry.default_factory is MISSING:
-            problems.append(Problem(f"{prefix}{name}", "is missing"))
-    return None if problems else cls(**values)
-
-
-def _misfit(entry: Field[Any], value: Any) -> str | None:
-    """What is wrong with the type of a value."""
-    words = [word.strip() for word in str(entry.type).split("|")]
-    if value is None and "None" in words:
-        return None
-    kinds, what = _KINDS.get(words[0].split("[")[0], ((Mapping,), "an object"))
-    if isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)):
-        return None
-    return f"{value!r} given; it must be {what}" + (" or null" if "None" in words else "")
+from tunerl.trial import Config
 
 
 def checked(
@@ -118,7 +55,8 @@ def checked(
     if space is not None:
         searcher = _collect(lambda: _searcher(spec, custom, space), problems)
         if trainable is not None:
-            problems += _configurations(spec, trainable, space)
+            problems += _configurations(spec, trainable, space, scheduler)
+            problems += _endless(spec, custom, trainable, space)
     _collect(lambda: _stopper(spec), problems)
     if scheduler is not None and (trainable is not None or spec.metric is not None):
         # else nobody knows its metric yet
@@ -231,23 +169,81 @@ def _stopper(spec: ExperimentSpec) -> stoppers.Stopper | None:
 
 
 def _configurations(
-    spec: ExperimentSpec, trainable: TrainableSpec, space: Space
+    spec: ExperimentSpec,
+    trainable: TrainableSpec,
+    space: Space,
+    scheduler: schedulers.Scheduler | None,
 ) -> Iterator[Problem]:
     """What the trainable has against the configurations of the space, and its metrics' names."""
     config, problems = probe(trainable, space, spec.seed)
-    yield from _below("param_space", problems)
-    if config is None or spec.metric is None:
-        return
-    try:
-        names = trainable.metrics(trainable.resolve(config))
-    except InvalidConfig:
+    for problem in _below("param_space", problems):
+        yield _where_given(spec, problem)
+    names = None if config is None else _names(trainable, config)
+    if names is None or spec.metric is None:
         return
     needed = [("metric", name) for name in spec.objectives]
-    needed += [(f"stop.{name}", name) for name in spec.stop]
-    for path, name in needed if names is not None else ():
-        if not any(fnmatchcase(name, known) for known in names or ()):
-            hint = nearest_metric(name, [known for known in names or () if "*" not in known])
+    needed += [(f"stop.{name}", name) for name in spec.stop if not _nested(spec.stop[name])]
+    needed += [
+        (f"scheduler.{option}", name)
+        for option in ("time_attr", "metric")
+        if isinstance(name := getattr(scheduler, option, None), str)
+        and (option == "time_attr" or name != spec.metric)
+    ]
+    constraints = spec.searcher.get("constraints")
+    if isinstance(constraints, Mapping):
+        needed += [(f"searcher.constraints.{name}", str(name)) for name in constraints]
+    for path, name in needed:
+        if not any(fnmatchcase(name, known) for known in names):
+            hint = nearest_metric(name, [known for known in names if "*" not in known])
             yield Problem(path, f"{trainable.name} reports no metric {name!r}; {hint}")
+
+
+def _names(trainable: TrainableSpec, config: Config) -> Sequence[str] | None:
+    """Patterns of the metrics that a trainable reports; None where nobody can know."""
+    try:
+        return trainable.metrics(trainable.resolve(config))
+    except InvalidConfig:
+        return None
+
+
+def _where_given(spec: ExperimentSpec, problem: Problem) -> Problem:
+    """A problem of the space under the field in which the user gave the parameter, with how a
+    domain is written where one was meant."""
+    keys = problem.path.split(".")[1:]
+    node: Any = spec.param_space
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    hint = domain_hint(node)
+    if hint is not None:
+        return Problem(problem.path, f"{problem.message}; {hint}")
+    mutations = spec.scheduler.get("hyperparam_mutations")
+    if not isinstance(mutations, Mapping) or not keys or keys[0] in spec.param_space:
+        return problem
+    added = keys[0] in mutations
+    path = ".".join(["scheduler.hyperparam_mutations", *keys])
+    return Problem(path, problem.message) if added else problem
+
+
+def _endless(
+    spec: ExperimentSpec, custom: Custom, trainable: TrainableSpec, space: Space
+) -> Iterator[Problem]:
+    """Trials without number that nothing ever ends."""
+    ends = spec.stop or spec.stopper or spec.time_budget_s or custom.stop
+    if spec.num_samples != -1 or ends or "max_t" in spec.scheduler:
+        return
+    config, _ = probe(trainable, space, spec.seed)
+    names = None if config is None else _names(trainable, config)
+    if names is not None and "done" not in names:
+        yield Problem(
+            "num_samples",
+            f"-1 given, and nothing ends a trial: {trainable.name} goes on until it is stopped, so "
+            "the first trials would run for good; give stop, such as "
+            '{"training_iteration": 100}, or time_budget_s',
+        )
+
+
+def _nested(limit: Any) -> bool:
+    return isinstance(limit, Mapping)
 
 
 def _values(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -280,7 +276,12 @@ def _values(spec: ExperimentSpec) -> Iterator[Problem]:
         yield Problem("max_concurrent_trials", f"{given} given; at least 1, or none for no limit")
     if spec.time_budget_s is not None and not 0 < spec.time_budget_s < math.inf:
         yield Problem("time_budget_s", f"{spec.time_budget_s} given; a number of seconds above 0")
-    for name, limit in spec.stop.items():
+    limits: Mapping[str, Any] = spec.stop
+    for name, limit in limits.items():
+        if _nested(limit):
+            inner = "/".join([str(name), *map(str, list(limit)[:1])])
+            yield Problem(f"stop.{name}", f"{limit!r} given; write it flat: {inner!r}")
+            continue
         if isinstance(limit, bool) or not isinstance(limit, int | float) or math.isnan(limit):
             yield Problem(f"stop.{name}", f"{limit!r} given; it must be a number")
     yield from _policies(spec)

@@ -115,10 +115,19 @@ class TrainableError(TuneRLError):
     """User code raised inside a trainable; the text carries the original traceback."""
 
 
+PART = 4  # letters, from which on a part of a name says which one is meant
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt `name`: the closest of `known`, else the full list."""
+    """A hint for a misspelt `name`: the one of `known` that is nearly it, or has it as a part, or is
+    at least like it, whatever their cases; else the full list."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    folded = {other.lower(): other for other in reversed(known)}
+    asked = name.lower()
+    close = difflib.get_close_matches(asked, folded, n=1, cutoff=0.8)
+    if not close and len(asked) >= PART:
+        close = sorted((other for other in folded if asked in other), key=len)[:1]
+    close = close or difflib.get_close_matches(asked, folded, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {folded[close[0]]!r}?"
     return "known: " + ", ".join(known) if known else "none is known"

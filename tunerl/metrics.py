@@ -28,6 +28,36 @@ def clipped(text: str, most: int) -> str:
     return f"{text[: most // 2]} ... ({len(text):,} characters) ... {text[-(most // 2) :]}"
 
 
+ELSEWHERE = {
+    "episode_reward_mean": "env_runners/episode_return_mean",
+    "episode_reward_max": "env_runners/episode_return_max",
+    "episode_reward_min": "env_runners/episode_return_min",
+    "ep_rew_mean": "env_runners/episode_return_mean",
+    "mean_reward": "env_runners/episode_return_mean",
+    "episodic_return": "env_runners/episode_return_mean",
+    "episode_return": "env_runners/episode_return_mean",
+    "episode_reward": "env_runners/episode_return_mean",
+    "reward": "env_runners/episode_return_mean",
+    "return": "env_runners/episode_return_mean",
+    "ep_len_mean": "env_runners/episode_len_mean",
+    "timesteps_total": "num_env_steps_sampled_lifetime",
+    "total_timesteps": "num_env_steps_sampled_lifetime",
+    "num_env_steps_sampled": "num_env_steps_sampled_lifetime",
+    "num_agent_steps_sampled": "num_env_steps_sampled_lifetime",
+    "agent_timesteps_total": "num_env_steps_sampled_lifetime",
+    "global_step": "num_env_steps_sampled_lifetime",
+    "steps": "num_env_steps_sampled_lifetime",
+    "timesteps": "num_env_steps_sampled_lifetime",
+    "env_steps": "num_env_steps_sampled_lifetime",
+    "episodes_total": "env_runners/num_episodes_lifetime",
+    "iteration": "training_iteration",
+    "iterations": "training_iteration",
+    "epoch": "training_iteration",
+    "time": "time_total_s",
+}
+"""Last words of metrics' names in RLlib's older versions, SB3 and CleanRL -> RLlib's of today."""
+
+
 def flatten(metrics: Mapping[Any, Any]) -> Metrics:
     """Nested metrics as flat ones: ``{"a": {"b": 1}}`` becomes ``{"a/b": 1}``.
 
@@ -98,9 +128,13 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def nearest_metric(name: str, known: Iterable[str]) -> str:
-    """A hint for a metric that is not among `known`: the same last word first, then spelling."""
+    """A hint for a metric that is not among `known`: its name elsewhere first, then the same last
+    word, then spelling."""
     known = sorted(known)
     last = name.rsplit("/", 1)[-1]
+    meant = ELSEWHERE.get(last)
+    if meant in known and meant != name:
+        return f"it is called {meant!r} here"
     same = [other for other in known if other.rsplit("/", 1)[-1] == last and other != name]
     if same:
         return f"did you mean {same[0]!r}?"

@@ -112,7 +112,7 @@ def from_json(obj: Mapping[str, Any]) -> ExperimentSpec:
 
     Raises `InvalidSpec` with all problems, each under its field.
     """
-    from tunerl.checking import read
+    from tunerl.reading import read
 
     return read(obj)
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tunerl.errors import InvalidSpec, Problem, nearest
+from tunerl.errors import InvalidInput, InvalidSpec, Problem, nearest
 from tunerl.schedulers.asha import ASHAScheduler, AsyncHyperBandScheduler
 from tunerl.schedulers.base import (
     Allocate,
@@ -94,7 +94,11 @@ def get(name: str) -> type[Scheduler]:
 def create(json: Mapping[str, Any]) -> Scheduler:
     """The scheduler that ``{"type": name, ...options}`` describes. Raises `InvalidSpec`."""
     options = dict(json)
-    cls = get(str(options.pop("type", None)))
+    if "type" not in options:
+        given = f"{dict(json)!r} given" if json else "nothing given"
+        message = f"is missing ({given}); name one of " + ", ".join(names())
+        raise InvalidSpec(Problem("scheduler.type", message))
+    cls = get(str(options.pop("type")))
     allowed = list(inspect.signature(cls).parameters)
     problems = [
         Problem(f"scheduler.{key}", f"{cls.name} has no such option; " + nearest(str(key), allowed))
@@ -103,7 +107,13 @@ def create(json: Mapping[str, Any]) -> Scheduler:
     ]
     if problems:
         raise InvalidSpec(problems)
-    return cls.from_json(options)
+    try:
+        return cls.from_json(options)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        message = f"{cls.name} cannot be made of {options!r}: {error}"
+        raise InvalidSpec(Problem("scheduler", message)) from error
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tunerl.errors import InvalidSpec, Problem, nearest
+from tunerl.errors import InvalidInput, InvalidSpec, Problem, nearest
 from tunerl.searchers.base import WAIT, History, Observation, Searcher, Wait
 from tunerl.searchers.limiter import ConcurrencyLimiter
 from tunerl.searchers.quasirandom import QuasiRandomSearch
@@ -44,6 +44,9 @@ ALIASES = {
 }
 
 
+OPTUNAS = ("tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "bruteforce", "partialfixed")
+
+
 def names() -> list[str]:
     """The words that `create` knows (aliases aside)."""
     return sorted(REGISTRY)
@@ -53,9 +56,11 @@ def get(name: str) -> type[Searcher]:
     """The class that goes by `name`. Raises `InvalidSpec`."""
     place = REGISTRY.get(ALIASES.get(name, name))
     if place is None:
-        raise InvalidSpec(
-            Problem("searcher.type", f"no searcher goes by {name!r}; " + nearest(name, names()))
-        )
+        hint = nearest(name, names())
+        if name.lower() in OPTUNAS:
+            sampler = {"type": "optuna", "sampler": name.lower()}
+            hint = f"it is one of Optuna's samplers: give {sampler}"
+        raise InvalidSpec(Problem("searcher.type", f"no searcher goes by {name!r}; {hint}"))
     module, _, attribute = place.partition(":")
     found: type[Searcher] = getattr(importlib.import_module(module), attribute)
     return found
@@ -64,7 +69,11 @@ def get(name: str) -> type[Searcher]:
 def create(json: Mapping[str, Any]) -> Searcher:
     """The searcher that ``{"type": name, ...options}`` describes. Raises `InvalidSpec`."""
     options = dict(json)
-    cls = get(str(options.pop("type", None)))
+    if "type" not in options:
+        given = f"{dict(json)!r} given" if json else "nothing given"
+        message = f"is missing ({given}); name one of " + ", ".join(names())
+        raise InvalidSpec(Problem("searcher.type", message))
+    cls = get(str(options.pop("type")))
     allowed = inspect.signature(cls).parameters
     problems = [
         Problem(f"searcher.{key}", f"{cls.name} has no such option; " + nearest(str(key), allowed))
@@ -80,7 +89,17 @@ def create(json: Mapping[str, Any]) -> Searcher:
         raise InvalidSpec(problems)
     if isinstance(options.get("searcher"), Mapping):
         options["searcher"] = create(options["searcher"])
-    return cls(**options)
+    return _made(cls, options)
+
+
+def _made(cls: type[Searcher], options: Mapping[str, Any]) -> Searcher:
+    try:
+        return cls(**options)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        message = f"{cls.name} cannot be made of {dict(options)!r}: {error}"
+        raise InvalidSpec(Problem("searcher", message)) from error
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,15 @@ import numpy as np
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.searchers.base import History, Observation, Wait
 from tunerl.searchers.cube import Cube
-from tunerl.searchers.given import LearningSearcher, check_limit, fix_points, generator, seed_of
+from tunerl.searchers.given import (
+    LearningSearcher,
+    check_limit,
+    fix_points,
+    generator,
+    read_points,
+    seed_of,
+)
 from tunerl.space import Space
-from tunerl.space.tree import parse
 from tunerl.trial import Config, Status
 
 STANDARD = NormalDist()
@@ -69,7 +75,7 @@ class TuneBOHB(LearningSearcher):
         bandwidth_factor: float = 3,
         min_bandwidth: float = 1e-3,
     ) -> None:
-        self.points = [parse(dict(point)) for point in points_to_evaluate or []]
+        self.points = read_points(points_to_evaluate)
         self.own_seed = seed_of(seed)
         self.limit = None if max_concurrent is None else check_limit(max_concurrent)
         self.min_points_in_model, self.draws = min_points_in_model, num_samples

@@ -32,12 +32,15 @@ class Constraint:
         return self.sign * (float(value) - self.bound)
 
 
-def parse_constraints(given: Mapping[str, Any] | None) -> list[Constraint]:
+def parse_constraints(given: Any) -> list[Constraint]:
     """The constraints that a mapping of metric to ``"<= bound"`` or ``">= bound"`` describes.
 
     ``<`` and ``>`` mean the same as ``<=`` and ``>=``. Raises `InvalidSpec` with all misfits.
     """
     found, problems = [], []
+    if given is not None and not isinstance(given, Mapping):
+        message = f'{given!r} given; constraints are an object: {{"time_total_s": "<= 5"}}'
+        raise InvalidSpec(Problem("searcher.constraints", message))
     for metric, text in (given or {}).items():
         match = _FORM.fullmatch(str(text))
         try:

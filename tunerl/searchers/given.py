@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.searchers.base import Searcher
 from tunerl.space import Space
+from tunerl.space.tree import parse
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
@@ -42,6 +43,24 @@ def check_limit(limit: Any) -> int:
             )
         )
     return limit
+
+
+def read_points(given: Any) -> list[Any]:
+    """`points_to_evaluate` as trees. Raises `InvalidSpec` for what is no list of configurations."""
+    if given is None:
+        return []
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        message = f"{given!r} given; it must be a list of configurations, such as [{{...}}]"
+        raise InvalidSpec(Problem("searcher.points_to_evaluate", message))
+    points = list(given)
+    problems = [
+        Problem(f"searcher.points_to_evaluate[{index}]", f"{point!r} given; it must be an object")
+        for index, point in enumerate(points)
+        if not isinstance(point, Mapping)
+    ]
+    if problems:
+        raise InvalidSpec(problems)
+    return [parse(dict(point)) for point in points]
 
 
 def fix_points(space: Space, points: Sequence[Mapping[str, Any]]) -> list[Space]:

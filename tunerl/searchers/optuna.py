@@ -24,14 +24,20 @@ from optuna.trial import FrozenTrial, TrialState
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem
 from tunerl.searchers.base import History, Observation, Wait
 from tunerl.searchers.constraints import parse_constraints
-from tunerl.searchers.given import LearningSearcher, check_limit, fix_points, generator, seed_of
+from tunerl.searchers.given import (
+    LearningSearcher,
+    check_limit,
+    fix_points,
+    generator,
+    read_points,
+    seed_of,
+)
 from tunerl.searchers.optuna_samplers import EXHAUSTIVE, NOTELESS, build, parse_sampler
 from tunerl.searchers.optuna_space import Adapter, FunctionAdapter, TreeAdapter, suggest
 from tunerl.searchers.optuna_study import NAME, HistoryStorage, frozen, reseed, salt
 from tunerl.searchers.optuna_told import CONSTRAINT, Teller, check_several, listed, objectives_of
 from tunerl.space import Grid, Space
 from tunerl.space.space import unflatten
-from tunerl.space.tree import parse
 from tunerl.trial import Config
 
 
@@ -76,10 +82,10 @@ class OptunaSearch(LearningSearcher):
                 )
             )
         self.own_space, self.own_metric, self.own_mode = space, listed(metric), listed(mode)
-        self.constraints = dict(constraints or {})
         self._constraints = parse_constraints(constraints)
+        self.constraints = dict(constraints or {})
         self._objectives: dict[str, str] = {}
-        self.points = [parse(dict(point)) for point in points_to_evaluate or []]
+        self.points = read_points(points_to_evaluate)
         self.rewards = None if evaluated_rewards is None else list(evaluated_rewards)
         self.sampler = parse_sampler(sampler)
         self.own_seed = seed_of(seed)

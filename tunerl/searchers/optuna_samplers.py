@@ -83,6 +83,9 @@ def parse_sampler(sampler: Any) -> BaseSampler | dict[str, Any]:
             )
         )
     name = options.get("name")
+    if name is None:
+        form = f"{dict(options)!r} given; name one, such as {{'name': 'tpe'}}, of "
+        raise InvalidSpec(Problem("searcher.sampler.name", form + ", ".join(sorted(SAMPLERS))))
     if name not in SAMPLERS:
         raise InvalidSpec(
             Problem(

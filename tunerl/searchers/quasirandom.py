@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 
 from tunerl.errors import InvalidSpace, InvalidSpec, Problem, nearest
 from tunerl.searchers.base import History, Wait
-from tunerl.searchers.given import LimitedSearcher, check_limit, fix_points, generator, seed_of
+from tunerl.searchers.given import (
+    LimitedSearcher,
+    check_limit,
+    fix_points,
+    generator,
+    read_points,
+    seed_of,
+)
 from tunerl.space import Choice, Grid, Numeric, SampleFrom, Space
 from tunerl.space.resolve import Random, Slot, View, call
-from tunerl.space.tree import parse
 from tunerl.trial import Config
 
 if TYPE_CHECKING:
@@ -49,7 +55,7 @@ class QuasiRandomSearch(LimitedSearcher):
             message = f"{sequence!r} given; {nearest(str(sequence), SEQUENCES)}"
             raise InvalidSpec(Problem("searcher.sequence", message))
         self.sequence = sequence
-        self.points = [parse(dict(point)) for point in points_to_evaluate or []]
+        self.points = read_points(points_to_evaluate)
         self.limit = check_limit(max_concurrent)
         self.own_seed = seed_of(seed)
 

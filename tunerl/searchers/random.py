@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from tunerl.searchers.base import History, Wait
-from tunerl.searchers.given import LimitedSearcher, check_limit, fix_points, generator, seed_of
+from tunerl.searchers.given import (
+    LimitedSearcher,
+    check_limit,
+    fix_points,
+    generator,
+    read_points,
+    seed_of,
+)
 from tunerl.space import Space
-from tunerl.space.tree import parse
 from tunerl.trial import Config
 
 
@@ -37,7 +43,7 @@ class BasicVariantGenerator(LimitedSearcher):
         constant_grid_search: bool = False,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
-        self.points = [parse(dict(point)) for point in points_to_evaluate or []]
+        self.points = read_points(points_to_evaluate)
         self.limit = check_limit(max_concurrent)
         self.constant_grid_search = bool(constant_grid_search)
         self.own_seed = seed_of(random_state)
