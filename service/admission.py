@@ -22,7 +22,7 @@ def admit(body: dict[str, Any]) -> ExperimentSpec:
     """The checked spec. Raises `InvalidSpec` with all problems, each under its path."""
     found = list(_foreign(body))
     try:
-        checked = spec.check(spec.from_json(body))
+        checked = spec.check(body)
     except InvalidInput as error:
         seen = {problem.path for problem in found}
         found += [problem for problem in error.problems if problem.path not in seen]

@@ -50,7 +50,7 @@ def run_here(body: Json, settings: Settings, console: Console) -> Json:
 
     Raises `InvalidSpec` before anything is stored; on Ctrl-C the experiment is left PAUSED.
     """
-    checked = spec.check(spec.from_json(body))
+    checked = spec.check(body)
     runtime = runtime_of(settings)
     try:
         with Store(settings.url) as store:

@@ -31,6 +31,7 @@ def pbt(**mutations: Any) -> dict[str, Any]:
 
 
 MUTATED = "scheduler.hyperparam_mutations"
+GRID = "searcher.constant_grid_search"
 SAMPLER = "searcher.sampler.name"
 TWO, HIDDEN = {"choice": [1, 2]}, {"choice": [[8], [9]]}
 REFUSED = [
@@ -62,6 +63,10 @@ REFUSED = [
     ({"config": {}}, "config", "called 'param_space' here"),
     ({"num_trials": 3}, "num_trials", "called 'num_samples' here"),
     ({"num_samples": -1, "stop": {}}, "num_samples", "nothing ends a trial"),
+    ({"num_seeds": 10**9}, "num_seeds", "1 to 10,000"),
+    (space(model=3), "param_space.model", "3 given; it must be an object"),
+    ({"scheduler": {"type": "asha", "metric": [1]}}, "scheduler.metric", "the name of a metric"),
+    ({"searcher": {"type": "random", "constant_grid_search": "no"}}, GRID, "true or false"),
 ]  # fmt: skip
 POINTS = "searcher.points_to_evaluate"
 REFUSED += [
@@ -132,3 +137,11 @@ def test_the_nearest_name_is_found_by_case_part_and_spelling(given: str, meant: 
     known = ["PPO", "grace_period", "brackets", "period", "max_t"]
     found = nearest(given, known)
     assert found == (f"did you mean {meant!r}?" if meant else "known: " + ", ".join(sorted(known)))
+
+
+def test_a_field_that_does_not_exist_hides_nothing_else_that_is_wrong() -> None:
+    wrong = {**SWEEP, "num_sample": 3, "scheduler": {"type": "ashaa"}, "metric": "reward"}
+    with pytest.raises(InvalidInput) as caught:
+        spec.check({**wrong, "mode": "max"})
+    paths = {problem.path for problem in caught.value.problems}
+    assert paths == {"num_sample", "scheduler.type", "metric"}

@@ -33,6 +33,8 @@ from tunerl.spec import Custom, ExperimentSpec, Parts
 from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config
 
+MOST_SEEDS = 10_000  # of a trial; each is an agent of its own
+
 
 def checked(
     spec: ExperimentSpec, trainable: TrainableSpec | None, custom: Custom | None
@@ -250,8 +252,8 @@ def _values(spec: ExperimentSpec) -> Iterator[Problem]:
     """Numbers out of range and words that do not exist."""
     if spec.num_samples < 1 and spec.num_samples != -1:
         yield Problem("num_samples", f"{spec.num_samples} given; at least 1, or -1 for no end")
-    if spec.num_seeds < 1:
-        yield Problem("num_seeds", f"{spec.num_seeds} given; it must be at least 1")
+    if not 1 <= spec.num_seeds <= MOST_SEEDS:
+        yield Problem("num_seeds", f"{spec.num_seeds} given; 1 to {MOST_SEEDS:,}")
     try:
         statistics.statistic(spec.aggregate)
     except InvalidSpec as error:

@@ -119,8 +119,8 @@ PART = 4  # letters, from which on a part of a name says which one is meant
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt `name`: the one of `known` that is nearly it, or has it as a part, or is
-    at least like it, whatever their cases; else the full list."""
+    """A hint for a misspelt `name`: the one of `known` that is nearly it, has it as a part, or is
+    like it, whatever their cases; else the full list."""
     known = sorted(known)
     folded = {other.lower(): other for other in reversed(known)}
     asked = name.lower()

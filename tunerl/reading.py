@@ -35,6 +35,19 @@ def read(obj: Mapping[str, Any]) -> ExperimentSpec:
     return spec
 
 
+def lenient(obj: Mapping[str, Any]) -> tuple[ExperimentSpec, list[Problem]]:
+    """The spec without the fields that do not exist, and what is wrong with those, so that the rest
+    can be checked too. Raises `InvalidSpec` where a field that exists cannot be read."""
+    known = {entry.name for entry in fields(ExperimentSpec)}
+    try:
+        return read(obj), []
+    except InvalidSpec as error:
+        unknown = [problem for problem in error.problems if problem.path not in known]
+        if len(unknown) < len(error.problems) or any(p.path not in obj for p in unknown):
+            raise
+    return read({name: value for name, value in obj.items() if name in known}), unknown
+
+
 def _word(value: Any) -> bool:
     """Whether a searcher or scheduler is given by its name alone."""
     return isinstance(value, str) and bool(value)

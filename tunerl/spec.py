@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tunerl.errors import InvalidInput, InvalidSpec
+
 if TYPE_CHECKING:
     from tunerl.control.objects import Objects
     from tunerl.control.stopping import StopRules
@@ -129,8 +131,18 @@ def check(
     of its field, such as ``param_space.lr``.
     """
     from tunerl.checking import checked
+    from tunerl.reading import lenient
 
-    return checked(from_json(spec) if isinstance(spec, Mapping) else spec, trainable, custom)
+    if not isinstance(spec, Mapping):
+        return checked(spec, trainable, custom)
+    read, unknown = lenient(spec)
+    try:
+        found = checked(read, trainable, custom)
+    except InvalidInput as error:
+        raise InvalidSpec([*unknown, *error.problems]) from error
+    if unknown:
+        raise InvalidSpec(unknown)
+    return found
 
 
 def build(

@@ -57,7 +57,9 @@ def read_spec(file: Path, name: str | None = None) -> dict[str, Any]:
         place = " ".join(str(error).split())
         raise InvalidSpec(f"{file} is neither valid YAML nor JSON: {place}") from None
     if not isinstance(spec, dict):
-        raise InvalidSpec(f"{file} holds {type(spec).__name__}; an experiment is a mapping")
+        what = "is empty" if spec is None else f"holds a {type(spec).__name__}"
+        form = "an experiment is a mapping of its fields: trainable, param_space, stop, ..."
+        raise InvalidSpec(f"{file} {what}; {form}")
     return {**spec, "name": name} if name else spec
 
 

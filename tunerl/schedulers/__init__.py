@@ -105,6 +105,9 @@ def create(json: Mapping[str, Any]) -> Scheduler:
         for key in options
         if key not in allowed
     ]
+    if not isinstance(options.get("metric"), str | None):
+        message = f"{options['metric']!r} given; it must be the name of a metric, or null"
+        problems.append(Problem("scheduler.metric", message))
     if problems:
         raise InvalidSpec(problems)
     try:

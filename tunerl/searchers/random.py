@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tunerl.errors import InvalidSpec, Problem
 from tunerl.searchers.base import History, Wait
 from tunerl.searchers.given import (
     LimitedSearcher,
@@ -45,6 +46,10 @@ class BasicVariantGenerator(LimitedSearcher):
     ) -> None:
         self.points = read_points(points_to_evaluate)
         self.limit = check_limit(max_concurrent)
+        whole_rounds: Any = constant_grid_search
+        if not isinstance(whole_rounds, bool | None):
+            message = f"{whole_rounds!r} given; it must be true or false"
+            raise InvalidSpec(Problem("searcher.constant_grid_search", message))
         self.constant_grid_search = bool(constant_grid_search)
         self.own_seed = seed_of(random_state)
 

@@ -66,6 +66,10 @@ def resolve_model(
 
     Raises `InvalidConfig` naming every problem.
     """
+    settings: Any = model
+    if settings is not None and not isinstance(settings, Mapping):
+        message = f"{settings!r} given; it must be an object, such as {{'fcnet_hiddens': [64, 64]}}"
+        raise InvalidConfig(Problem("model", message))
     given = {ALIASES.get(name, name): value for name, value in (model or {}).items()}
     problems = [
         Problem(f"model.{name}", f"unknown setting; {nearest(name, MODEL_DEFAULTS)}")
