@@ -23,6 +23,17 @@ from tunerl.trial import ReplicaId
 
 A, B = ReplicaId(0, 0), ReplicaId(1, 0)
 DEADLINE_S = 60.0
+ON_RAY = ("dict", "resettable", "files", "crowd", "function", "ppo", "dqn")  # the rest is slow
+PAIRS = [
+    pytest.param(
+        place,
+        case,
+        id=f"{place}-{case.name}",
+        marks=[pytest.mark.slow] if place == "ray" and case.name not in ON_RAY else [],
+    )
+    for place in runtime.NAMES
+    for case in CASES
+]
 
 
 @pytest.fixture(params=runtime.NAMES)
@@ -54,7 +65,7 @@ def lost(place: Runtime, pack: str, *orders: Any) -> Lost:
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("place", "case"), PAIRS, indirect=["place"])
 def test_numbers_are_those_of_the_bare_pack(case: Any, place: Runtime) -> None:
     pack = case.open()
     id = case.join(pack, 0, 3)

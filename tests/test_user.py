@@ -208,7 +208,11 @@ def walk() -> Iterator[type]:
 
 @pytest.mark.parametrize(
     ("env", "model"),
-    [("walk", "net"), ("UserWalk-v0", None), ("a class", "a class")],
+    [
+        ("walk", "net"),
+        pytest.param("UserWalk-v0", None, marks=pytest.mark.slow),
+        pytest.param("a class", "a class", marks=pytest.mark.slow),
+    ],
 )
 def test_what_a_script_defines_reaches_the_workers_and_its_checkpoint(
     env: str, model: str | None, walk: type, ray_runtime: RayRuntime

@@ -142,6 +142,7 @@ class Double(NoPreprocessor):
         return 2 * observation
 
 
+@pytest.mark.slow
 def test_each_model_setting_has_an_effect() -> None:
     from algorithms.core.nets import MODEL_DEFAULTS, register_model
 

@@ -52,9 +52,9 @@ def state(algorithm: Algorithm) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "more",
     [
-        {"env": "CartPole-v1"},
-        {"algorithm": "IMPALA"},
         {"env": "probe/grid", "normalize_rewards": True, "num_envs_per_env_runner": 1},
+        pytest.param({"env": "CartPole-v1"}, marks=pytest.mark.slow),
+        pytest.param({"algorithm": "IMPALA"}, marks=pytest.mark.slow),
     ],
 )
 def test_two_actors_and_one_process_have_the_same_bits(more: dict[str, Any]) -> None:
