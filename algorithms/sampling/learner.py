@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from algorithms.config import AlgorithmConfig
+from algorithms.core.lifting.compiling import traced
 from algorithms.core.lifting.optim import AdamState, clip
-from algorithms.core.lifting.stack import Batch, LiftedUpdate, traced
+from algorithms.core.lifting.stack import Batch, LiftedUpdate
 from algorithms.module import DEFAULT_POLICY, Weights
 from algorithms.policy import with_weights
 from algorithms.sampling.remote import Fleet, Gone, Recipe, check_count

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.core.lifting import bundling, stack
+from algorithms.core.lifting import bundling, compiling
 from algorithms.core.lifting.bundling import ENTRY, Bundle, bundled, swapped
 
 
@@ -75,13 +75,13 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch imports its own
-@pytest.mark.skipif(not stack.compiler_available(), reason="no C++ compiler")
+@pytest.mark.skipif(not compiling.compiler_available(), reason="no C++ compiler")
 def test_a_compiled_graph_is_one_file_and_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: list[int]
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     args = tuple(torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(1)) for _ in "abc")
-    fast: Callable[..., Any] = stack.compiled(layers, args)
+    fast: Callable[..., Any] = compiling.compiled(layers, args)
     torch.testing.assert_close(fast(*args), layers(*args), rtol=1e-5, atol=1e-6)
     assert len(compilations) == 1
     assert compilations[0] >= 3
@@ -93,9 +93,9 @@ def test_without_the_inner_parts_compiling_falls_back_to_tracing(
     def broken() -> Any:
         raise AttributeError("moved")
 
-    monkeypatch.setattr(stack, "bundled", broken)
+    monkeypatch.setattr(compiling, "bundled", broken)
     args = tuple(torch.ones(2, 2, 2) for _ in "abc")
-    found = stack.compiled(layers, args)(*args)
+    found = compiling.compiled(layers, args)(*args)
     torch.testing.assert_close(found, layers(*args))
     assert "uncompiled" in caplog.text
 

@@ -217,6 +217,7 @@ def test_torch_compile_learner_compiles_the_update(monkeypatch: pytest.MonkeyPat
         return graph
 
     monkeypatch.setattr("algorithms.core.lifting.stack.compiled", note)
+    monkeypatch.setattr("algorithms.core.lifting.stack.any_length", lambda batch: False)
     monkeypatch.setattr("algorithms.core.lifting.kept._kinds", OrderedDict())
     monkeypatch.setattr("algorithms.core.lifting.stack.compiler_available", lambda: True)
     for wanted, counts in ((None, []), (False, []), (True, [2])):

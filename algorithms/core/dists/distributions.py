@@ -71,6 +71,17 @@ class Bounded(Distribution):
         return (self.size,)
 
 
+def picked(x: Tensor, index: Tensor) -> Tensor:
+    """Of `x` `[..., n]`, the element that `index` `[...]` tells. `gather` does not trace for
+    unknown lengths."""
+    if all(type(size) is int for size in x.shape):
+        return x.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+    *others, found = x.unbind(-1)
+    for number, column in enumerate(others):
+        found = torch.where(index == number, column, found)
+    return found
+
+
 @dataclass(frozen=True)
 class Categorical(Distribution):
     """One of `n` actions; inputs are logits `[..., n]`, actions `[...]` int64."""
@@ -99,7 +110,7 @@ class Categorical(Distribution):
         return inputs.argmax(-1)
 
     def logp(self, inputs: Tensor, action: Tensor) -> Tensor:
-        return torch.log_softmax(inputs, -1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return picked(torch.log_softmax(inputs, -1), action)
 
     def entropy(self, inputs: Tensor) -> Tensor:
         logp = torch.log_softmax(inputs, -1)

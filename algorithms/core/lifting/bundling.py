@@ -2,7 +2,7 @@
 
 Inductor gives each kernel a file, and a compiler's start costs ten times what a small kernel does.
 This reaches into Inductor where its kernels are handed to the compiler, and no further: whatever is
-not there as expected is an error, which `stack.compiled` answers by doing without.
+not there as expected is an error, which `compiling.compiled` answers by doing without.
 """
 
 from __future__ import annotations

@@ -14,16 +14,9 @@ from typing import Any
 from torch import Tensor
 from torch.func import vmap
 
+from algorithms.core.lifting.compiling import compiled, compiler_available, traced
 from algorithms.core.lifting.kept import graphs_of
-from algorithms.core.lifting.stack import (
-    COMPILED_SIZES,
-    TRACED_SIZES,
-    Batch,
-    chunks,
-    compiled,
-    compiler_available,
-    traced,
-)
+from algorithms.core.lifting.stack import COMPILED_SIZES, TRACED_SIZES, Batch, chunks
 
 Groups = Sequence[Batch]
 Graph = tuple[Callable[..., Sequence[Tensor]], list[str]]

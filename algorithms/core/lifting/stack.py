@@ -8,49 +8,28 @@ differ): a lone agent is run beside a copy of itself.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import itertools
-import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.core.lifting.bundling import bundled
+from algorithms.core.lifting.compiling import (
+    AnyLength,
+    any_length,
+    compiled,
+    compiler_available,
+    traced,
+)
 from algorithms.core.lifting.kept import graphs_of
 from algorithms.core.lifting.optim import Adam, AdamState, Optimiser, clip
-from algorithms.core.lifting.shortcuts import COMPILED, TRACED
-
-logger = logging.getLogger(__name__)
-os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # see INDUCTOR_OPTIONS
 
 Batch = dict[str, Tensor]
 MEMORY = ("state_in", "resets")  # of a batch: what a recurrent network takes after the observations
 TRACED_SIZES = (32, 16, 8, 4, 2)
 COMPILED_SIZES = (16, 2)
-RESHAPES = {
-    torch.ops.aten.expand.default,
-    torch.ops.aten.view.default,
-    torch.ops.aten._unsafe_view.default,
-}
-# A tanh by way of one exponential costs a third of the library's and is as good to 1e-7;
-# the instruction set is read from the processor, compiling probes for it takes seconds.
-# Precompiled headers pay for many files; here a graph is one (see `bundling`).
-INDUCTOR_OPTIONS = {
-    "cpp.threads": 1,
-    "cpp.use_decompose_tanh": True,
-    "cpp.vec_isa_ok": True,
-    "cpp_cache_precompile_headers": False,
-}
 
 
 class Layout:
@@ -194,9 +173,7 @@ class LiftedUpdate:
         self.call = caller(network)
         self.compile = compile and compiler_available()
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
-        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = graphs_of(
-            kind, "update", self.compile
-        )
+        self.graphs: dict[tuple[Any, ...], Any] = graphs_of(kind, "update", self.compile)
 
     def one(
         self, flat: Tensor, state: AdamState, at: Tensor, batch: Batch, hp: Batch
@@ -242,7 +219,7 @@ class LiftedUpdate:
     def _build(
         self, extra: int, names: list[str], hp_names: list[str], args: tuple[Tensor, ...]
     ) -> Callable[..., Any]:
-        split = len(names)
+        split, batch = len(names), slice(extra + 4, extra + 4 + len(names))
 
         def lifted(*every: Tensor) -> Any:
             flat, mean, square, steps, *rest = every[extra:]
@@ -254,7 +231,17 @@ class LiftedUpdate:
             )
             return flat, *state, statistics
 
-        return compiled(lifted, args) if self.compile else traced(lifted, args).forward
+        if not self.compile:
+            return traced(lifted, args).forward
+        if self.parts == 1 and any_length(args[batch]):
+            shapes = zip(names, args[batch], strict=True)
+            kind = ("any length", extra, len(args[0]), *((n, *x.shape[2:]) for n, x in shapes))
+            if kind not in self.graphs:
+                self.graphs[kind] = AnyLength(lifted, args, batch)
+            run: Callable[..., Any] | None = self.graphs[kind].for_length(args[batch][0].shape[1])
+            if run is not None:
+                return run
+        return compiled(lifted, args)
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
@@ -263,67 +250,3 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
         return [batch]
     pieces = {name: value.chunk(parts, 1) for name, value in batch.items()}
     return [{name: piece[i] for name, piece in pieces.items()} for i in range(parts)]
-
-
-def traced(
-    function: Callable[..., Any], args: tuple[Tensor, ...], rules: Mapping[Any, Any] = TRACED
-) -> GraphModule:
-    """The tensor operations of a function for arguments of these shapes, without the idle ones.
-
-    `rules`: how to decompose some of them.
-    """
-    with torch.no_grad():
-        module: GraphModule = make_fx(function, dict(rules))(*args)
-    for node in module.graph.nodes:
-        if node.op == "call_function" and node.target in RESHAPES:
-            before, after = node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]
-            if (before.shape, before.stride) == (after.shape, after.stride):
-                node.replace_all_uses_with(node.args[0])
-    module.graph.eliminate_dead_code()
-    module.recompile()
-    return module
-
-
-def compiler_available() -> bool:
-    """Whether this machine can compile (a C++ compiler is there)."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
-
-
-def compiled(function: Callable[..., Any], args: tuple[Tensor, ...]) -> Callable[..., Any]:
-    """The function compiled by Inductor for these shapes; only traced where compiling fails.
-
-    Of several processes that need the same graph one compiles: the others find it on disk.
-    """
-    from torch._inductor import compile as inductor_compile
-
-    graph = traced(function, args, COMPILED)
-    try:
-        with _one_at_a_time(graph, args), torch.no_grad(), bundled():
-            fast: Callable[..., Any] = inductor_compile(
-                graph, _described(args), options=dict(INDUCTOR_OPTIONS)
-            )
-            fast(*args)
-    except Exception:
-        logger.exception("compiling the update failed; it runs uncompiled")
-        return graph.forward
-    return fast
-
-
-def _described(args: tuple[Tensor, ...]) -> list[Any]:
-    """The arguments' shapes without their contents, in a form that lets Inductor keep on disk, and
-    find there, what it made of a graph."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-    mode = FakeTensorMode(shape_env=ShapeEnv())
-    return [mode.from_tensor(tensor, static_shapes=True) for tensor in args]
-
-
-@contextlib.contextmanager
-def _one_at_a_time(graph: GraphModule, args: tuple[Tensor, ...]) -> Iterator[None]:
-    shapes = [tuple(tensor.shape) for tensor in args]
-    digest = hashlib.sha256(f"{graph.code}{shapes}".encode()).hexdigest()[:16]
-    path = os.path.join(tempfile.gettempdir(), f"tunerl-{os.getuid()}-{digest}.lock")
-    with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -49,7 +48,9 @@ def steady(op: Any) -> Callable[..., Any]:
 
     def run(*args: Any, **options: Any) -> Any:
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        shape = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
+            *(tensor.shape for tensor in tensors)
+        )
         number = math.prod(shape)
         whole = number % REGISTERS == 0
         if whole and all(x.shape == shape and x.is_contiguous() for x in tensors):
