@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunerl import spec
+from tunerl import FIFOScheduler, TuneConfig, Tuner, choice, grid_search, spec, uniform
 from tunerl.errors import InvalidInput, nearest
 from tunerl.hints import domain_hint
 from tunerl.metrics import nearest_metric
@@ -145,3 +145,16 @@ def test_a_field_that_does_not_exist_hides_nothing_else_that_is_wrong() -> None:
         spec.check({**wrong, "mode": "max"})
     paths = {problem.path for problem in caught.value.problems}
     assert paths == {"num_sample", "scheduler.type", "metric"}
+
+
+@pytest.mark.parametrize("word", [grid_search, choice])
+@pytest.mark.parametrize("given", [uniform(0, 1), 3, "abc", {"a": 1}])
+def test_a_list_of_values_is_no_range_and_no_single_value(word: Any, given: Any) -> None:
+    with pytest.raises(InvalidInput, match="takes a list of values") as caught:
+        word(given)
+    assert ("a range cannot be listed" in str(caught.value)) == (given == uniform(0, 1))
+
+
+def test_a_class_instead_of_a_scheduler_is_told_to_be_called() -> None:
+    with pytest.raises(InvalidInput, match=r"call it, as in FIFOScheduler\(\)"):
+        Tuner("PPO", tune_config=TuneConfig(scheduler=FIFOScheduler))  # type: ignore[arg-type]

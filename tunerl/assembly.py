@@ -179,6 +179,8 @@ def _part(name: str, given: Any, base: type[Any], default: str) -> tuple[dict[st
     if not isinstance(given, base):
         origin = type(given).__module__.split(".")[0]
         whose = "Ray Tune's" if origin == "ray" else f"a {type(given).__name__}"
+        if isinstance(given, type) and issubclass(given, base):
+            whose = f"a class: call it, as in {given.__name__}()"
         allowed = ", ".join(module.names())
         raise InvalidSpec(
             Problem(

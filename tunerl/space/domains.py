@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tunerl.errors import InvalidSpace, Problem
 from tunerl.space.numeric import Domain, Integer, Normal, Real
 
 
@@ -175,13 +176,28 @@ def qlograndint(lower: int, upper: int, q: int, base: object = _UNUSED) -> Integ
 
 
 def choice(categories: Sequence[Any]) -> Choice:
-    """One of `categories`, each as likely as another; they may be dicts that hold domains."""
-    return Choice(tuple(categories))
+    """One of `categories`, each as likely as another; they may be dicts that hold domains.
+
+    Raises `InvalidSpace` for what is no list of values.
+    """
+    return Choice(tuple(_values("choice", categories)))
 
 
 def grid_search(values: Iterable[Any]) -> dict[str, list[Any]]:
-    """Each of `values` in turn, in Ray Tune's own form ``{"grid_search": [...]}``."""
-    return {"grid_search": list(values)}
+    """Each of `values` in turn, in Ray Tune's own form ``{"grid_search": [...]}``.
+
+    Raises `InvalidSpace` for what is no list of values, such as a domain.
+    """
+    return {"grid_search": list(_values("grid_search", values))}
+
+
+def _values(word: str, given: Any) -> Iterable[Any]:
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        return given
+    message = f"{word} takes a list of values, not {given!r}"
+    if isinstance(given, Domain):
+        message += "; a range cannot be listed: give some of its values, or the range alone"
+    raise InvalidSpace(Problem("", message))
 
 
 def sample_from(func: Callable[..., Any]) -> SampleFrom:
