@@ -136,6 +136,29 @@ def test_a_trial_that_hangs_is_ended_and_its_neighbours_go_on(
     assert [t.objective for t in experiment.trials] == [3.0, 6.0, None, 12.0]
 
 
+def test_without_a_limit_a_person_is_told_that_a_pack_is_silent(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 10**6, 20))
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: float(next(now)))
+    space = {"lr": {"grid_search": [1.0, 2.0]}}
+    experiment, runtime = run(Herd(), param_space=space), Hanging(guilty=1)
+    controller = experiment.controller(runtime)
+    look = controller._shortage.look
+
+    def watched() -> None:
+        look()
+        if controller._shortage.reason is not None:
+            controller.interrupt(controller._shortage.reason)
+
+    monkeypatch.setattr(controller._shortage, "look", watched)
+    monkeypatch.setattr("tunerl.control.controller.SUSPEND_S", 0.0)
+    assert controller.run() is ExperimentStatus.PAUSED
+    experiment.store.release(controller.lease)
+    reason = experiment.store.get_experiment(experiment.id).reason
+    assert reason.startswith("1 packs have not reported for more than 10 min")
+
+
 def test_a_limit_that_cannot_be_kept_or_makes_no_sense_is_refused(run: Any) -> None:
     experiment = run(failure={"hang_timeout_s": 60.0})
     with pytest.raises(InvalidSpec, match="which cannot end what hangs"):

@@ -29,9 +29,10 @@ import sys
 from tunerl import Tuner, TuneConfig, RunConfig, with_resources
 from tunerl.control import balance
 from tunerl.errors import InvalidSpec
+from tunerl.space import from_json
 
 balance.WORTH_S = balance.REST_S = 0.0  # however short it is, it is worth it here
-space = {SPACE!r}
+space = from_json({SPACE!r})
 trainable, samples = "PPO", 8
 if sys.argv[2:]:
     trainable, samples, space = with_resources(lambda config: {{"x": 1}}, {{"GPU": 0.5}}), 1, {{}}
@@ -117,7 +118,12 @@ def field() -> Iterator[Field]:
 def test_half_of_a_pack_moves_to_a_node_that_joins_and_back_when_it_is_lost(field: Field) -> None:
     early = field.sweep("joined")
     waiting = "waits for nodes to join"
-    until(lambda: waiting in early.log.read_text(), "the reason", SWEEP_S)
+
+    def told() -> bool:
+        assert early.returncode is None, early.log.read_text()
+        return waiting in early.log.read_text()
+
+    until(told, "the reason", SWEEP_S)
     assert waiting in (field.experiment("joined").reason or "")
     first = field.node()
     field.reach("joined", 2)

@@ -58,6 +58,39 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"storage": "/elsewhere"}, "storage", "TUNERL_STORAGE"),
         ({"python": ["param_space.x"]}, "python", "tunerl.Tuner"),
         ({"param_space": {"x": 1.0, "env": "os:Evil-v0"}}, "param_space.env", "import"),
+        ({"failure": {"hang_timeout_s": 0}}, "failure.hang_timeout_s", "more than 0"),
+        ({"failure": {"hang_timeout_s": "long"}}, "failure.hang_timeout_s", "a number"),
+        ({"param_space": {"x": {"grid_search": {"uniform": [0, 1]}}}}, "param_space.x", "list"),
+        ({"param_space": {"x": {"choice": []}}}, "param_space.x", "nothing"),
+        (
+            {"param_space": {"x": {"grid_search": [1.0]}}, "searcher": {"type": "bohb"}},
+            "param_space.x",
+            "cannot be combined",
+        ),
+        (
+            {"searcher": {"type": "random", "points_to_evaluate": [{"x": 99}]}},
+            "searcher.points_to_evaluate[0].x",
+            "99",
+        ),
+        (
+            {"scheduler": {"type": "pbt", "hyperparam_mutations": {"y": {"uniform": [0, 1]}}}},
+            "param_space.y",
+            "y",
+        ),
+        (
+            {
+                "trainable": "PPO",
+                "metric": None,
+                "mode": None,
+                "param_space": {"env": "CartPole-v1", "lr": {"uniform": [1e-4, 1e-2]}},
+                "scheduler": {
+                    "type": "pbt",
+                    "hyperparam_mutations": {"train_batch_size": {"randint": [64, 128]}},
+                },
+            },
+            "scheduler.hyperparam_mutations.train_batch_size",
+            "structural",
+        ),
     ],
 )
 def test_a_wrong_spec_is_422_with_the_path_of_the_field(

@@ -13,6 +13,7 @@ from tunerl.errors import InvalidSpec, Problem
 from tunerl.runtime.base import Lost, Runtime
 
 NO_PLACE_S = 30.0  # how long a worker may take to get its place until a person is told
+SILENT_S = 600.0  # likewise for a report
 
 
 class Watchdog:
@@ -47,14 +48,21 @@ class Watchdog:
         return lost
 
     def why(self) -> str | None:
-        """Why packs wait for their places, once it takes long."""
-        waiting = [t for t in self._placeless.values() if time.monotonic() - t > NO_PLACE_S]
-        if not waiting:
-            return None
-        return (
-            f"{len(waiting)} packs wait for a place: the nodes could hold them, but are occupied; "
-            "see `ray status`"
-        )
+        """What a person should know of packs that say nothing, once it takes long."""
+        now = time.monotonic()
+        waiting = [since for since in self._placeless.values() if now - since > NO_PLACE_S]
+        if waiting:
+            return (
+                f"{len(waiting)} packs wait for a place: the nodes could hold them, but are "
+                "occupied; see `ray status`"
+            )
+        silent = [p for p in self._fleet.packs.values() if p.busy and now - p.since > SILENT_S]
+        if silent and self._limit_s is None:
+            return (
+                f"{len(silent)} packs have not reported for more than {SILENT_S / 60:g} min; "
+                "FailureConfig(hang_timeout_s=...) would end what hangs"
+            )
+        return None
 
     def _too_many(self, placeless: list[PackInPlay]) -> list[PackInPlay]:
         """Packs without a place for which no place is left since nodes have gone; newest first."""
