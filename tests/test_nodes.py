@@ -23,7 +23,8 @@ from tunerl.store.records import Experiment
 pytestmark = [needs_proc, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SWEEP_S = 240.0
-ITERATIONS = 60
+ITERATIONS = 800
+SLOW = SPACE | {"train_batch_size": 128, "num_epochs": 4}  # some 20 iterations a second
 PROGRAM = f"""
 import sys
 from tunerl import Tuner, TuneConfig, RunConfig, with_resources
@@ -32,7 +33,7 @@ from tunerl.errors import InvalidSpec
 from tunerl.space import from_json
 
 balance.WORTH_S = balance.REST_S = 0.0  # however short it is, it is worth it here
-space = from_json({SPACE!r})
+space = from_json({SLOW!r})
 trainable, samples = "PPO", 8
 if sys.argv[2:]:
     trainable, samples, space = with_resources(lambda config: {{"x": 1}}, {{"GPU": 0.5}}), 1, {{}}
