@@ -227,9 +227,11 @@ def test_torch_compile_learner_compiles_the_update(monkeypatch: pytest.MonkeyPat
 
 def test_whether_compiling_pays_is_decided_by_the_size_of_the_experiment() -> None:
     config = SPEC.resolve({"env": "CartPole-v1"})
-    for steps, pays in ((10_000, False), (1_000_000, True)):
-        plan = SPEC.plan(config, replicas=32, stop={"num_env_steps_sampled_lifetime": steps})
-        assert plan == config | {"torch_compile_learner": pays}
+    wide = SPEC.resolve({"env": "CartPole-v1", "model": {"fcnet_hiddens": [256, 256]}})
+    cases = [(config, 10_000, False), (config, 1_000_000, True), (wide, 10_000, True)]
+    for given, steps, pays in cases:
+        plan = SPEC.plan(given, replicas=32, stop={"num_env_steps_sampled_lifetime": steps})
+        assert plan == given | {"torch_compile_learner": pays}
     given = config | {"torch_compile_learner": False}
     assert SPEC.plan(given, replicas=32, stop={"training_iteration": 10**6}) == given
 

@@ -10,7 +10,8 @@ import gymnasium
 from algorithms.core.envs.spaces import check_spaces
 from algorithms.core.packs.evaluation import evaluation_environment, evaluation_problems
 from algorithms.core.packs.offline_pack import OfflinePack
-from algorithms.core.specs.spec import COMPILE_SECONDS, SAVED_SECONDS, AlgorithmSpec, spaces_of
+from algorithms.core.specs.pays import COMPILE_SECONDS, saved
+from algorithms.core.specs.spec import AlgorithmSpec, spaces_of
 from algorithms.offline.dataset import load
 from algorithms.offline.files import places
 from algorithms.offline.spaces_json import from_json, to_json
@@ -108,11 +109,9 @@ class OfflineSpec(AlgorithmSpec):
         updates = iterations * config["dataset_num_iters_per_learner"]
         steps = float(stop.get("num_env_steps_trained_lifetime") or 0)
         updates = max(updates, steps / config["train_batch_size"])
-        call, row = SAVED_SECONDS
-        rows = max(2, min(replicas, self.capacity(config)))
-        return config | {
-            "torch_compile_learner": updates * (call + row * rows) > 2 * COMPILE_SECONDS
-        }
+        rows = min(replicas, self.capacity(config))
+        pays = updates * saved(config, rows) > 2 * COMPILE_SECONDS
+        return config | {"torch_compile_learner": pays}
 
     def schema(self) -> dict[str, Any]:
         found = super().schema()

@@ -19,6 +19,7 @@ from algorithms.core.nets.preprocessors import custom_preprocessor
 from algorithms.core.packs.evaluation import evaluation_problems
 from algorithms.core.packs.reporting import REPORTED
 from algorithms.core.specs import names
+from algorithms.core.specs.pays import COMPILE_SECONDS, saved
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
 from tunerl.registry import importable, trainable
@@ -45,8 +46,6 @@ ENVIRONMENT = (
     "is_atari",
     "action_mask_key",
 )
-COMPILE_SECONDS = 9.0
-SAVED_SECONDS = (0.9e-3, 0.1e-3)  # per update that is compiled: for the call, and for each row
 
 
 class AlgorithmSpec(TrainableSpec):
@@ -167,9 +166,8 @@ class AlgorithmSpec(TrainableSpec):
             stop.get("training_iteration") or 0
         )
         updates = steps * self.updates_per_step(config)
-        call, row = SAVED_SECONDS
-        rows = max(2, min(replicas, self.capacity(config)))
-        pays = updates * (call + row * rows) > COMPILE_SECONDS
+        rows = min(replicas, self.capacity(config))
+        pays = updates * saved(config, rows) > COMPILE_SECONDS
         return config | {"torch_compile_learner": pays}
 
     def warm(self, config: Config, *, replicas: int) -> None:
