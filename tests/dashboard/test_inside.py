@@ -33,12 +33,6 @@ def test_front_is_drawn_and_marked_in_the_table(open_page: Open, world: World) -
     expect(page.locator("tbody tr").first).to_contain_text("◆")
 
 
-def test_an_experiment_has_only_the_sections_that_tell_something(open_page: Open) -> None:
-    page = open_page("#/experiments/sweep")
-    names = ["Trials", "Hyperparameters", "Evidence", "Events", "Spec"]
-    expect(page.get_by_role("tab")).to_have_text(names)
-
-
 def test_baseline_and_confirmation_stand_beside_the_sweep(open_page: Open, world: World) -> None:
     fake_inside.add_evidence(world)
     page = open_page("#/experiments/sweep?tab=evidence")
@@ -96,6 +90,16 @@ def test_importance_has_its_interval_or_says_why_not(open_page: Open, world: Wor
     assert "imp=fanova" in page.url
 
 
+def test_the_page_goes_on_while_importances_are_computed(open_page: Open, world: World) -> None:
+    fake_inside.add_evidence(world)
+    page = open_page("#/")
+    page.route("**/importance*", lambda route: None)  # it never answers
+    page.evaluate("location.hash = '#/experiments/sweep?tab=parameters'")
+    expect(page.locator(".importance")).to_contain_text("Computing")
+    page.get_by_role("tab", name="Trials").click()
+    expect(page.locator("tbody tr").first).to_be_visible()
+
+
 def test_lineage_tells_who_when_and_which_mutation(open_page: Open, world: World) -> None:
     fake_inside.add_population(world, 8, 5)
     page = open_page("#/experiments/pbt?tab=lineage")
@@ -135,6 +139,11 @@ def test_what_cannot_be_told_is_said_in_its_place(open_page: Open, world: World)
     page = open_page("#/experiments/halved?tab=rungs")
     expect(page.locator("[role=tabpanel]")).to_contain_text("the scheduler is unknown here")
     expect(page.locator("h1")).to_have_text("halved")
+    page.evaluate("location.hash = '#/experiments/sweep?tab=rungs'")  # which it does not have
+    expect(page.locator("h1")).to_have_text("sweep")
+    names = ["Trials", "Hyperparameters", "Evidence", "Events", "Spec"]
+    expect(page.get_by_role("tab")).to_have_text(names)
+    expect(page.get_by_role("tab", selected=True)).to_have_text("Trials")
 
 
 def seconds_to_draw(page: Page, address: str, points: int) -> float:

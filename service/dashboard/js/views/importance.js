@@ -12,6 +12,7 @@ import { ended, finished } from "../trials.js";
 const EVALUATORS = [["ped-anova", "PED-ANOVA"], ["fanova", "fANOVA"]];
 const MOST = 15;
 const PACE_MS = 20000; // it is computed anew each time
+const RETRY_MS = 5000;
 
 export function importancePart({ onChange }) {
   const evaluator = select("Method", EVALUATORS, router.get("imp", "ped-anova"), (value) => {
@@ -24,8 +25,10 @@ export function importancePart({ onChange }) {
     h("div", { class: "bar" }, h("h2", {}, "Importance"), h("span", { class: "grow" }), evaluator.label), chart, note);
   let sources = new Map(); // metric and evaluator -> Fetched
   let drawn = "";
+  let closed = false;
 
-  async function update(model) {
+  /** Does not wait for the answer, which may take its time: the page goes on meanwhile. */
+  function update(model) {
     const metric = router.get("metric", model.objective ?? "");
     const method = EVALUATORS.some(([key]) => key === router.get("imp")) ? router.get("imp") : "ped-anova";
     evaluator.element.value = method;
@@ -35,24 +38,31 @@ export function importancePart({ onChange }) {
     const name = JSON.stringify([method, metric]);
     if (!sources.has(name)) sources.set(name, new Fetched(() => api.getImportance(model.id, { metric, evaluator: method }), PACE_MS));
     const source = sources.get(name);
-    if (source.waiting) {
-      chart.hidden = true;
-      setText(note, "Computing …");
-    }
     const done = model.trials.filter(finished).length;
-    await source.update(done, ended(model.experiment));
+    const shown = () => evaluator.element.value === method && !closed && show(source, name, metric, done);
+    shown();
+    if (!source.busy) source.update(done, ended(model.experiment)).then(shown, retry);
+  }
+
+  function retry(error) {
+    setText(note, `Not computed: ${error.message}. Trying again …`);
+    setTimeout(() => closed || !element.isConnected || onChange(), RETRY_MS);
+  }
+
+  function show(source, name, metric, done) {
     const entries = (source.data ?? []).slice(0, MOST);
     chart.hidden = !entries.length;
-    setText(note, source.error || remark(metric, source.data ?? [], done));
+    setText(note, source.error || (source.waiting ? "Computing …" : remark(metric, source.data, done)));
     const stamp = JSON.stringify([name, entries]);
     if (!entries.length || (stamp === drawn && chart.isConnected && chart.data)) return;
     drawn = stamp;
-    await drawImportance(chart, entries, name).catch((error) => setText(note, error.message));
+    drawImportance(chart, entries, name).catch((error) => setText(note, error.message));
   }
 
   return {
     element, update,
     close() {
+      closed = true;
       sources = new Map();
       purge(chart);
     },

@@ -24,8 +24,8 @@ export function parametersPart({ onChange }) {
     const metric = router.get("metric", model.objective ?? model.metrics[0] ?? "");
     const logY = router.get("log") === "1";
     const stamp = JSON.stringify([model.version, metric, logY, model.trials.length]);
-    const counted = importance.update(model);
-    if (stamp === drawn && grid.isConnected) return counted;
+    importance.update(model);
+    if (stamp === drawn && grid.isConnected) return;
     drawn = stamp;
     const objective = metric === model.objective;
     setText(title, metric ? `${objective ? "best" : "last"} ${short(metric)} of each trial` : "");
@@ -38,7 +38,6 @@ export function parametersPart({ onChange }) {
         logY, revision: `${metric} ${logY}`, open: (number) => { location.hash = router.link(model.id, number); },
       }).catch((error) => setText(message, error.message));
     }
-    return counted;
   }
 
   function place(paths) {
