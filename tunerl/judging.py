@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tunerl.store import Store
     from tunerl.store.records import Experiment, TrialRecord
 
+MOST_SEEDS, MOST_RUNS = 10_000, 100_000  # of a confirmation
 CONFIRMING, BASELINE = 0xC0F1, 0xBA5E  # keys of what is drawn anew
 SCOPES = ("last", "all")
 
@@ -57,6 +58,9 @@ def confirmation(
         raise InvalidSpec(Problem("experiment", message))
     tuned = tuning_seeds(store, experiment.id)
     fresh = _fresh(spec.seed, seeds, tuned)
+    if len(leaders) * len(fresh) > MOST_RUNS:
+        what = f"{len(leaders)} leaders on {len(fresh)} seeds each; at most {MOST_RUNS:,} runs"
+        raise InvalidSpec(Problem("top_k", what))
     return replace(
         spec,
         name=f"{experiment.name}-confirm",
@@ -156,8 +160,8 @@ def _leaders(trials: list[TrialRecord], spec: ExperimentSpec, scope: str) -> lis
 
 def _fresh(seed: int, given: int | Sequence[int], tuned: set[int]) -> tuple[int, ...]:
     if isinstance(given, int):
-        if given < 1:
-            raise InvalidSpec(Problem("seeds", f"{given} given; it must be at least 1"))
+        if not 1 <= given <= MOST_SEEDS:
+            raise InvalidSpec(Problem("seeds", f"{given} given; 1 to {MOST_SEEDS:,}"))
         words = np.random.SeedSequence([seed % 2**64, CONFIRMING])
         drawn = (int(word) >> 1 for word in words.generate_state(given + len(tuned) + 64))
         return tuple(dict.fromkeys(word for word in drawn if word not in tuned))[:given]

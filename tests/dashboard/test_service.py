@@ -95,6 +95,10 @@ def test_experiment_of_the_real_service(page: Page) -> None:
     assert set(page.evaluate(lengths)) == {ITERATIONS, 2 * ITERATIONS}
     page.get_by_role("tab", name="Hyperparameters").click()
     until(page, "[...document.querySelectorAll('.grid .chart')].every(c => c.data?.length)")
+    expect(page.locator(".importance")).to_contain_text("at least 4 trials")
+    page.get_by_role("tab", name="Evidence").click()
+    expect(page.locator("[role=tabpanel]")).to_contain_text("Without a baseline")
+    until(page, "document.querySelector('[role=tabpanel] .chart').data?.length === 2")
     page.get_by_role("tab", name="Events").click()
     expect(page.locator(".events")).to_contain_text("loss is not finite")
     assert errors == []

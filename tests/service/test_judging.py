@@ -82,6 +82,8 @@ def test_what_cannot_be_is_refused_with_its_field(client: Client, swept: Experim
         client.confirm(swept.id, 1, [tuned])
     with pytest.raises(InvalidSpec, match=r"'x'. given; a number of seeds"):
         client.confirm(swept.id, 1, "x")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSpec, match="seeds: 1000000000 given; 1 to 10,000"):
+        client.confirm(swept.id, 1, 10**9)
     with pytest.raises(NotFound):
         client.confirm("nothing")
     space = {"x": {"uniform": [0, 1]}}
