@@ -10,7 +10,10 @@ import pytest
 from tests.support.crash import ends
 from tests.support.sweeps import SCENARIOS
 
-LONG = ("asha-solos", "optuna-solos", "pbt-packs", "pbt-solos", "pbt-synch")
+LONG = (
+    *("asha-solos", "optuna-solos", "pbt-packs", "pbt-solos", "pbt-synch"),
+    *("fragile-packs", "fragile-solos", "seeds-packs"),
+)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,33 @@ SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
     ),
     "pbt-pack": ({"num_samples": 4, "stop": {"training_iteration": 7}, "scheduler": PBT}, 1),
     "pbt-solos": ({"num_samples": 3, "stop": {"training_iteration": 5}, "scheduler": PBT}, 3),
+    "fragile-packs": (
+        {
+            "num_samples": 12,
+            "stop": {"training_iteration": 8},
+            "failure": {"max_failures": 1},
+            "scheduler": {"type": "asha", "max_t": 8, "grace_period": 4, "reduction_factor": 2},
+        },
+        2,
+    ),
+    "fragile-solos": (
+        {
+            "num_samples": 8,
+            "stop": {"training_iteration": 8},
+            "failure": {"max_failures": 1},
+            "checkpoint": {"frequency": 5},
+            "scheduler": {"type": "asha", "max_t": 8, "grace_period": 4, "reduction_factor": 2},
+        },
+        3,
+    ),
+    "seeds-packs": (
+        {
+            "num_samples": 5,
+            "stop": {"training_iteration": 6},
+            "scheduler": {"type": "seed_halving", "max_t": 6, "grace_period": 3, "max_seeds": 2},
+        },
+        2,
+    ),
     "asha-packs": (
         {
             "num_samples": 8,
@@ -134,7 +161,13 @@ SCENARIOS: dict[str, tuple[dict[str, Any], int]] = {  # spec, slots
 }
 
 
-PACKED = {"pbt-pack": 8, "asha-packs": 4, "pbt-packs": 2}  # how many a pack holds; else one
+# How many a pack holds; else one.
+PACKED = {"pbt-pack": 8, "asha-packs": 4, "pbt-packs": 2, "fragile-packs": 3, "seeds-packs": 4}
+
+
+def fails(seed: int, iteration: int) -> bool:
+    """Whether a fragile replica fails at its next iteration; about one in two does."""
+    return seed % 13 == iteration
 
 
 class Walk(Trainable):
@@ -144,6 +177,8 @@ class Walk(Trainable):
         self.state, self.total = self.seed, 0.0
 
     def step(self) -> Mapping[str, Any]:
+        if self.config.get("fragile") and fails(self.seed, self.iteration):
+            raise ArithmeticError("as always here")
         self.state = (self.state * 1103515245 + 12345) % 2**31
         self.total += self.config["lr"] + self.state / 2**31 / self.config["width"]
         return {"score": self.total}
@@ -192,13 +227,19 @@ class FlockPack(HerdPack):
 
     def join(self, id: ReplicaId, config: Config, seed: int, state: State | None = None) -> None:
         super().join(id, config, seed, state)
+        self.fragile = config.get("fragile", False)
         self.seeds = {**getattr(self, "seeds", {}), id: seed}
 
     def step(self) -> dict[ReplicaId, Metrics | Failure]:
         for id, (lr, total, iteration) in self.members.items():
             chance = (self.seeds[id] * (iteration + 1)) % 1009 / 1009
             self.members[id] = (lr, total + chance, iteration)
-        return super().step()
+        outcome = super().step()
+        for id, (*_, iteration) in list(self.members.items()):
+            if self.fragile and fails(self.seeds[id], iteration - 1):
+                outcome[id] = Failure("ArithmeticError: as always here")
+                self.leave(id)
+        return outcome
 
 
 class Flock(Herd):
@@ -224,7 +265,7 @@ def spec_of(scenario: str) -> tuple[specs.ExperimentSpec, int]:
     extra, slots = SCENARIOS[scenario]
     common = {
         "trainable": trainable_of(scenario).name,
-        "param_space": SPACE,
+        "param_space": {**SPACE, "fragile": scenario.startswith("fragile")},
         "metric": "score",
         "mode": "max",
         "seed": 7,

@@ -19,7 +19,6 @@ from tunerl.schedulers.base import Allocate, Decision, Exploit, Pause, Resume, S
 from tunerl.trial import Reason, Status
 
 STOPPED = "trial.stopped"  # its data is the scheduler's `Verdict`
-PLACED = "trial.placed"  # kind of an event that a replay reads
 
 
 class Decisions:
@@ -151,10 +150,8 @@ class Decisions:
         run.position = run.iteration if heir else run.checkpoint_iteration
         run.suspicion.since = run.position
         self._ledger.move(run, Status.RUNNING, attempt=run.attempt + 1)
-        if seats := self._fleet.seats(run):
-            run.seats = seats
-            where = ", ".join(str(number) for number in sorted(set(seats)))
-            self._ledger.event(PLACED, f"sits in pack {where}", run.number, packs=seats)
+        run.seats = self._fleet.seats(run)
+        self._fleet.level.begins(run, self._ledger)
         if heir:
             self._exploits.joined(run)
         self.settle(run)

@@ -63,9 +63,10 @@ class Run(Trial):
     said so, with their last metrics. `held`: those that wait, with a place but outside of their
     pack, until newer ones have come to the checkpoint that they go on from. `widths`: from which
     result on it had how many replicas. `seats`: the numbers of the packs in which its replicas sit
-    or sat last, where that matters. `allocated`: what a pack of it occupies, where a
-    scheduler says so, instead of what its trainable asks for; `kind`: its key without that, and
-    without its ward.
+    or sat last, where that matters. `caught`: the iteration of the replicas for which others are
+    held. `lag`: what was `remaining` when it was interrupted. `allocated`: what a pack of it
+    occupies, where a scheduler says so, instead of what its trainable asks for; `kind`: its key
+    without that, and without its ward.
     """
 
     resolved: Config = field(default_factory=dict)
@@ -86,13 +87,24 @@ class Run(Trial):
     takeover: Takeover | None = None
     replicas_last: list[Metrics] = field(default_factory=list)  # their own metrics in `last`
     seats: tuple[int, ...] = ()
+    caught: int = 0
+    lag: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """How many iterations it trains unrecorded, until it reports something new."""
+        if self.status is Status.RUNNING:
+            new = self.checkpoint_iteration - self.caught if self.held else 0
+            return new + self.iteration - self.position
+        if self.heir:
+            return 0
+        new = self.checkpoint_iteration if 0 < self.saved < len(self.seeds) else 0
+        return new + self.iteration - self.checkpoint_iteration
 
     @property
     def behind(self) -> int:
-        """How many recorded iterations it has to go through once more."""
-        if self.status is Status.RUNNING:
-            return self.iteration - self.position
-        return 0 if self.heir else self.iteration - self.checkpoint_iteration
+        """How many of them it had gone through before it was interrupted."""
+        return self.remaining - self.lag
 
     @property
     def heir(self) -> bool:
@@ -119,6 +131,7 @@ class Run(Trial):
         self.done.clear()
         self.packs.clear()
         self.held.clear()
+        self.caught = 0
 
     def occupy(self) -> None:
         """Take over what has been allocated. Trials that occupy other amounts, or are kept apart,

@@ -140,6 +140,8 @@ class Recorder:
             index in run.done or _iteration(run.reported[index]) >= run.checkpoint_iteration
             for index in new
         ]
+        reached = [_iteration(metrics) for metrics in run.reported.values()]
+        run.caught = min(reached, default=run.checkpoint_iteration)
         run.reported.clear()
         if all(there):
             self._fleet.admit(run)
@@ -243,6 +245,7 @@ class Recorder:
         self._fleet.close_all()
         running = list(self._ledger.of[Status.RUNNING].values())
         for run in running:
+            run.lag = run.lag if run in self._fleet.level else run.remaining
             self._release(run)
             if run.number in blamed:
                 self._requeue(run, blamed[run.number], alone=True)

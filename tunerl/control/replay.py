@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control import exploits
-from tunerl.control.decisions import PLACED
 from tunerl.control.earlier import events, recorded
 from tunerl.control.ledger import Intent, Ledger, Run, Takeover
-from tunerl.control.level import INTERRUPTED
+from tunerl.control.level import Marks
 from tunerl.control.objects import Objects
 from tunerl.control.referee import Referee
 from tunerl.errors import MetricError
@@ -38,9 +37,11 @@ def replay(
     running = ledger.of[Status.RUNNING].copy()
     for run in running.values():
         ledger.move(run, Status.PENDING)
-    still = [ledger.trials[number] for number in replayed.interrupted]
+    still = [ledger.trials[number] for number in replayed.marks.interrupted]
     running |= {run.number: run for run in still if run.status is Status.PENDING}
     interrupted = [running[number] for number in sorted(running)]
+    for run in interrupted:
+        run.lag = replayed.marks.lag(run.number)
     for run in list(ledger.of[Status.PENDING].values()):
         _carry_out(ledger, run)
     return Replayed(interrupted, replayed.exploits.passing, replayed.undone)
@@ -98,16 +99,10 @@ class _Replay:
         self._next_end = 0
         self._idles: list[datetime] = []  # when the scheduler was asked as nothing ran
         self.exploits = _Exploits()
-        self._seats: dict[int, tuple[int, ...]] = {}
-        self.interrupted: list[int] = []  # when nothing has been recorded since
-        self._interrupted_at: datetime | None = None
+        self.marks = Marks()
         for event in events(store, ledger.experiment_id):
             self.exploits.read(event)
-            if event.kind == PLACED and event.trial is not None:
-                self._seats[event.trial] = tuple(event.data["packs"])
-            if event.kind == INTERRUPTED:
-                self.interrupted = event.data["trials"]
-                self._interrupted_at = event.created_at
+            self.marks.event(event)
             if event.kind == IDLE and event.created_at is not None:
                 self._idles.append(event.created_at)
         self._next_idle = 0
@@ -121,8 +116,7 @@ class _Replay:
             while result.trial >= self._added:
                 self._add(self._records[self._added])
             self._result(result)
-            if self._interrupted_at is not None and result.created_at > self._interrupted_at:
-                self.interrupted = []
+            self.marks.result(result)
         self._until(None)
         for number in self.exploits.open:
             run, data = self._ledger.trials[number], self.exploits.decided[number][-1]
@@ -176,7 +170,7 @@ class _Replay:
             attempt=record.attempt,
             failures=record.failures,
             error=record.error,
-            seats=self._seats.get(record.number, ()),
+            seats=self.marks.seats.get(record.number, ()),
         )
         self._ledger.enter(run)
         self._added += 1
