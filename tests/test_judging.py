@@ -84,6 +84,15 @@ def test_leaders_are_ranked_on_fresh_seeds_alone(swept, confirmed):
     )
 
 
+def test_a_notebook_shows_the_ranking_as_a_table(confirmed):
+    html = confirmed._repr_html_()
+    first = confirmed.ranking[0]
+    assert f">{first.iqm:.5g}<" in html
+    assert f"{first.low:.5g} … {first.high:.5g}" in html
+    assert html.count("<tr>") == 1 + len(confirmed.ranking)
+    assert f"{len(confirmed.seeds)} fresh seeds" in html
+
+
 def test_the_improvement_over_the_runner_up_is_mann_whitneys(confirmed):
     first, second, third = confirmed.ranking
     u = scipy.stats.mannwhitneyu(first.values, second.values).statistic

@@ -65,6 +65,8 @@ def test_baseline_is_submitted_after_a_question(open_page: Open, world: World) -
     expect(page.locator(".made .pill")).to_contain_text("pending")
     page.get_by_role("link", name="sweep-baseline").click()
     expect(page.locator(".head")).to_contain_text("Random baseline of")
+    page.get_by_role("link", name="TuneRL").click()
+    expect(page.locator("tbody tr").first).to_contain_text("random baseline · PPO")
 
 
 def test_a_confirmation_opens_with_its_ranking(open_page: Open, world: World) -> None:

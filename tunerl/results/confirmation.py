@@ -137,6 +137,12 @@ class Confirmation:
             rows.append({**entry, **{f"config/{key}": value for key, value in config.items()}})
         return pd.DataFrame(rows)
 
+    def _repr_html_(self) -> str:
+        """The ranking as a table, for notebooks."""
+        from tunerl.results.html import ranking
+
+        return ranking(self)
+
     def __repr__(self) -> str:
         lines = [
             f"{leader.rank}. trial {leader.trial}: IQM {leader.iqm:.6g} "

@@ -11,6 +11,7 @@ from tunerl.markup import folded, fragment, tabular
 from tunerl.policy import flat_config
 
 if TYPE_CHECKING:
+    from tunerl.results.confirmation import Confirmation
     from tunerl.results.grid import ResultGrid
     from tunerl.results.result import Result
 
@@ -60,6 +61,27 @@ def card(result: Result) -> str:
     standing = str(result.status).lower() + (f", {result.reason}" if result.reason else "")
     body = _pairs(flat_config(result.config)) + folded("last metrics", _pairs(result.metrics))
     return fragment(f"trial {result.trial}", standing, lines, body=body)
+
+
+def ranking(found: Confirmation) -> str:
+    """The leaders by their IQM on fresh seeds, with what they had reached while tuning."""
+    leaders = found.ranking
+    configs = [flat_config(leader.config) for leader in leaders]
+    names = varying(configs)
+    head = ["rank", "trial", "IQM", "95 % interval", "while tuning", "beats the next", *names]
+    rows = [
+        [
+            *map(text, (leader.rank, leader.trial, leader.iqm)),
+            f"{text(leader.low)} … {text(leader.high)}",
+            text(leader.tuned),
+            "" if math.isnan(leader.improvement) else text(leader.improvement),
+            *(text(config.get(name)) for name in names),
+        ]
+        for leader, config in zip(leaders, configs, strict=True)
+    ]
+    lines = [f"{len(found.seeds)} fresh seeds, none of them tuned on"]
+    body = tabular(head, rows, strong=frozenset([0]))
+    return fragment("Confirmation", str(found.results.status).lower(), lines, body=body)
 
 
 def varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:

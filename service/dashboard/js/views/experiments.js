@@ -38,7 +38,8 @@ function redraw(td, stamp, make) {
 }
 
 function drawName(td, experiment) {
-  const what = [experiment.trainable, experiment.environment].filter(Boolean).join(" · ");
+  const made = { confirm: "confirmation", baseline: "random baseline" }[experiment.origin?.kind];
+  const what = [made, experiment.trainable, experiment.environment].filter(Boolean).join(" · ");
   redraw(td, [experiment.name, what], () => [
     h("a", { href: router.link(experiment.id), class: "name" }, experiment.name || experiment.id),
     h("small", {}, what),
