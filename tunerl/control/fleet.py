@@ -229,8 +229,15 @@ class Fleet:
         return not any(self.packs[name].busy for name in run.packs.values())
 
     def stands(self, run: Run) -> bool:
-        """Whether all replicas are at the trial's last recorded iteration, none under way."""
-        return not run.reported and run.position >= run.iteration and self.idle(run)
+        """Whether all replicas are at the trial's last recorded iteration, none under way, and
+        none still to join from another trial's checkpoint."""
+        there = not run.reported and run.position >= run.iteration and self.idle(run)
+        return there and not (run.heir and self._joins(run))
+
+    def _joins(self, run: Run) -> bool:
+        """Whether a join of the trial was not sent yet."""
+        orders = [order for name in run.packs.values() for order in self.packs[name].orders]
+        return any(isinstance(order, Join) and order.id.trial == run.number for order in orders)
 
     def dispatch(self, runs: dict[int, Run], *, step: bool = True) -> None:
         """Send every idle pack its orders and let it step; close those that nobody needs."""

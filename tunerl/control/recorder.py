@@ -275,6 +275,10 @@ class Recorder:
     def _release(self, run: Run) -> None:
         self._saver.drop(run)
         run.reset()
+        intent = run.intent
+        if intent is not None and intent.end is None and intent.resume and not intent.seeds:
+            run.intent = None  # it was to be placed anew, as it is now
+            run.occupy()
 
     def refuse(self, run: Run, text: str) -> None:
         """A trial whose configuration is not valid ends before it begins."""
