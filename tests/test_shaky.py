@@ -22,7 +22,7 @@ CASES: list[tuple[dict[str, Any], int]] = [
     ({"type": "asha", "max_t": 20, "grace_period": 4}, 6),
     ({"type": "hyperband", "max_t": 20}, 9),
     ({**PBT, "hyperparam_mutations": MUTATIONS}, 6),
-    ({**PBT, "hyperparam_mutations": MUTATIONS, "synch": True}, 6),
+    ({**PBT, "hyperparam_mutations": MUTATIONS, "synch": True}, 4),
 ]
 
 
