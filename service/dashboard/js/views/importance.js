@@ -7,7 +7,7 @@ import { h, select, setText } from "../dom.js";
 import { Fetched } from "../fetched.js";
 import { short } from "../format.js";
 import * as router from "../router.js";
-import { ended, finished } from "../trials.js";
+import { ended, stoppedEarly } from "../trials.js";
 
 const EVALUATORS = [["ped-anova", "PED-ANOVA"], ["fanova", "fANOVA"]];
 const MOST = 15;
@@ -38,7 +38,8 @@ export function importancePart({ onChange }) {
     const name = JSON.stringify([method, metric]);
     if (!sources.has(name)) sources.set(name, new Fetched(() => api.getImportance(model.id, { metric, evaluator: method }), PACE_MS));
     const source = sources.get(name);
-    const done = model.trials.filter(finished).length;
+    // Who was stopped early has no number at the end, and is not compared.
+    const done = model.trials.filter((t) => t.status === "TERMINATED" && !stoppedEarly(t)).length;
     const shown = () => evaluator.element.value === method && !closed && show(source, name, metric, done);
     shown();
     if (!source.busy) source.update(done, ended(model.experiment)).then(shown, retry);
@@ -72,5 +73,5 @@ export function importancePart({ onChange }) {
 function remark(metric, entries, done) {
   if (!entries.length) return "No hyperparameter was searched.";
   const more = entries.length > MOST ? ` The greatest ${MOST} of ${entries.length}.` : "";
-  return `Shares of what makes ${short(metric)} differ between ${done.toLocaleString("en-US")} ended trials; whiskers: 95 % by bootstrap over trials. Wide ones mean that the trials do not tell.${more}`;
+  return `Shares of what makes ${short(metric)} differ between the ${done.toLocaleString("en-US")} trials that ran to their end (not those stopped early); whiskers: 95 % by bootstrap over trials. Wide ones mean that the trials do not tell.${more}`;
 }
