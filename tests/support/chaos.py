@@ -101,7 +101,7 @@ def fated_ray(fate: Fate) -> Runtime:
     class FatedRay(RayRuntime):
         def advance(self, pack: str, orders: Sequence[Order]) -> None:
             super().advance(pack, orders)
-            if fate.moment("lose", weight=LONG) == "lose":
+            if fate.moment("lose", weight=4 * LONG) == "lose":
                 self._ray.kill(self._seats[pack].actor, no_restart=True)
 
     return FatedRay()
