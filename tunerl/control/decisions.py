@@ -151,7 +151,7 @@ class Decisions:
         run.suspicion.since = run.position
         self._ledger.move(run, Status.RUNNING, attempt=run.attempt + 1)
         run.seats = self._fleet.seats(run)
-        self._fleet.level.begins(run, self._ledger)
+        self._fleet.level.placed(run, self._ledger)
         if heir:
             self._exploits.joined(run)
         self.settle(run)

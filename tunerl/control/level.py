@@ -36,7 +36,7 @@ class Level:
             message = "trials go back to their checkpoints, or to their beginnings"
             ledger.event(INTERRUPTED, message, trials=numbers)
 
-    def begins(self, run: Run, ledger: Ledger) -> None:
+    def placed(self, run: Run, ledger: Ledger) -> None:
         """Write down what has to be known of a trial that got its place, should it be interrupted
         now."""
         if not self._ordered:
