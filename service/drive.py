@@ -17,7 +17,7 @@ def runtime_of(settings: Settings) -> Runtime:
     """Where packs run. Raises what keeps it from starting."""
     if settings.runtime == "local":
         return runtimes.create("local", slots=settings.local_slots)
-    return runtimes.create(settings.runtime)
+    return runtimes.create(settings.runtime, patience_s=settings.nodes_patience_seconds)
 
 
 def controller_of(

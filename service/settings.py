@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1 << 20, ge=1)
     poll_seconds: float = Field(0.25, gt=0)
     lease_seconds: float = Field(30.0, gt=0)
+    nodes_patience_seconds: float = Field(300.0, ge=0)  # for nodes of a cluster of others
 
     @cached_property
     def root(self) -> Path:

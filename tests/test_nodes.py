@@ -144,7 +144,7 @@ def test_half_of_a_pack_moves_to_a_node_that_joins_and_back_when_it_is_lost(fiel
 
 def test_what_no_node_offers_is_refused_with_what_there_is(field: Field) -> None:
     node = field.node()
-    refused = field.sweep("gpu", "gpu", TUNERL_NODES_PATIENCE_S="2")
+    refused = field.sweep("gpu", "gpu", TUNERL_NODES_PATIENCE_SECONDS="2")
     until(lambda: refused.returncode is not None, "the refusal", SWEEP_S)
     said = refused.log.read_text()
     assert "REFUSED resources: a pack needs {'GPU': 0.5} on one node; the nodes offer" in said

@@ -242,14 +242,14 @@ def test_only_a_cluster_of_others_may_still_grow(
     ray_runtime: RayRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ray_runtime.patience_s == 0
-    assert patience_of(5.0) == 5.0
+    assert patience_of(5.0) == 0
     monkeypatch.setattr("ray._private.worker._global_node.head", False)
-    assert patience_of(None) == 300.0
-    monkeypatch.setenv("TUNERL_NODES_PATIENCE_S", "7")
+    assert (patience_of(None), patience_of(5.0)) == (300.0, 5.0)
+    monkeypatch.setenv("TUNERL_NODES_PATIENCE_SECONDS", "7")
     assert patience_of(None) == 7.0
     for wrong in ("soon", "-1", "inf"):
-        monkeypatch.setenv("TUNERL_NODES_PATIENCE_S", wrong)
-        with pytest.raises(InvalidInput, match="TUNERL_NODES_PATIENCE_S"):
+        monkeypatch.setenv("TUNERL_NODES_PATIENCE_SECONDS", wrong)
+        with pytest.raises(InvalidInput, match="TUNERL_NODES_PATIENCE_SECONDS"):
             patience_of(None)
 
 

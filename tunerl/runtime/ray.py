@@ -111,7 +111,7 @@ class RayRuntime(Runtime):
     started on this machine with `num_cpus` CPUs (all by default), and ended by `shutdown`.
 
     `patience_s`: for how long a cluster elsewhere may still grow, by default
-    ``TUNERL_NODES_PATIENCE_S`` or 300 s."""
+    ``TUNERL_NODES_PATIENCE_SECONDS`` or 300 s."""
 
     killable = True
 

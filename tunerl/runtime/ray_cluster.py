@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tunerl.errors import InvalidInput
 
 PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
-PATIENCE = "TUNERL_NODES_PATIENCE_S"
+PATIENCE = "TUNERL_NODES_PATIENCE_SECONDS"
 REASON_CHARS = 500
 _DETAIL = re.compile(r"Worker exit detail: (.*?)(?:Some common causes|There are some|$)")
 
@@ -55,7 +55,7 @@ def patience_of(given: float | None) -> float:
     from ray._private import worker
 
     node = worker._global_node
-    if given is None and (node is None or node.head):
+    if node is None or node.head:
         return 0.0
     text = os.environ.get(PATIENCE) if given is None else given
     try:
