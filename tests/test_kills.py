@@ -107,9 +107,9 @@ def test_on_ray_nothing_is_lost_or_doubled_and_all_follows_from_the_recorded_ord
 
 
 def first(outcome: Any) -> list[Any]:
-    """The configurations and seeds with which trials began."""
+    """The configurations and first seeds with which trials began; more seeds are a decision."""
     old: dict[int, Any] = {}
     for kind, trial, data in outcome["decisions"]:
         if kind == "trial.exploit":
             old.setdefault(trial, data["old"])
-    return [[n, old.get(n, config), seeds] for n, config, seeds, *_ in outcome["trials"]]
+    return [[n, old.get(n, config), seeds[0]] for n, config, seeds, *_ in outcome["trials"]]
