@@ -134,9 +134,11 @@ def test_one_resumed_from_disk_in_another_pack_equals_the_uninterrupted(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("minibatch", [21, 24, 32])
 @pytest.mark.parametrize("name", ["cartpole", "odd"])
-def test_compiled_updates_keep_the_invariant(name: str) -> None:
-    config = CONFIGS[name] | {"torch_compile_learner": True}
+def test_compiled_updates_keep_the_invariant(name: str, minibatch: int) -> None:
+    sizes = {"minibatch_size": minibatch, "train_batch_size": 3 * minibatch}
+    config = CONFIGS[name] | {"torch_compile_learner": True, **sizes}
     metrics, state = lone(config, SEED, 2)
     for size in (3, 16):
         pack = crowd(config, size)
