@@ -74,7 +74,7 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ),
         (
             {"scheduler": {"type": "pbt", "hyperparam_mutations": {"y": {"uniform": [0, 1]}}}},
-            "param_space.y",
+            "scheduler.hyperparam_mutations.y",
             "y",
         ),
         (
