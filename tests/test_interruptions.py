@@ -123,9 +123,7 @@ def test_the_time_budget_ends_all_trials(run: Any, monkeypatch: pytest.MonkeyPat
     experiment = run(stop={}, time_budget_s=1000.0, num_samples=4)
     late = iter([0.0] * 12)
     monkeypatch.setattr("tunerl.control.controller.time_used", lambda *_: 0.0)
-    monkeypatch.setattr(
-        "tunerl.control.controller.Controller._time_left", lambda _: 1 - next(late, 1.0)
-    )
+    monkeypatch.setattr("tunerl.control.budget.TimeBudget.left", lambda _: 1 - next(late, 1.0))
     assert experiment.run() is ExperimentStatus.COMPLETED
     assert {t.reason for t in experiment.trials} == {Reason.BUDGET}
     assert "time budget" in experiment.store.get_experiment(experiment.id).reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import free_port, start_head, start_node
+from tests.support.cluster import environment, free_port, start_head, start_node
 from tests.support.processes import Process, Processes, needs_proc, until
 from tests.support.service import SPACE, outcome
 from tunerl.store import Store
@@ -100,13 +99,7 @@ class Field:
 @pytest.fixture(scope="module")
 def field() -> Iterator[Field]:
     root, secret = Path(tempfile.mkdtemp(prefix="tunerl-")), secrets.token_hex(32)
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secret,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "OMP_NUM_THREADS": "1",
-    }
+    env = environment(secret)
     try:
         with Processes(root, env) as processes:
             address = f"127.0.0.1:{free_port()}"

@@ -90,18 +90,23 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-@contextmanager
-def cluster() -> Iterator[Cluster]:
-    """The whole installation but the worker, up; it is taken down at the end."""
-    root = Path(tempfile.mkdtemp(prefix="tunerl-"))  # short: Ray's sockets lie below it
-    secret = secrets.token_hex(32)
-    env = {
+def environment(secret: str) -> dict[str, str]:
+    """What the processes of a Ray cluster with that token see of this one's."""
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secret,
         "RAY_USAGE_STATS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """The whole installation but the worker, up; it is taken down at the end."""
+    root = Path(tempfile.mkdtemp(prefix="tunerl-"))  # short: Ray's sockets lie below it
+    secret = secrets.token_hex(32)
+    env = environment(secret)
     try:
         with postgres.server() as server, Processes(root, env) as processes:
             address = f"127.0.0.1:{free_port()}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunerl.control.announcer import Announcer
 from tunerl.control.balance import Balancer
+from tunerl.control.budget import TimeBudget
 from tunerl.control.decisions import Decisions
 from tunerl.control.earlier import learn
 from tunerl.control.exploits import Exploits
@@ -21,7 +22,7 @@ from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
 from tunerl.control.names import Naming
 from tunerl.control.needs import Assessor
-from tunerl.control.outcome import Outcome, verdict
+from tunerl.control.outcome import REQUESTED, Outcome, verdict
 from tunerl.control.proposer import Proposer
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
@@ -69,7 +70,7 @@ class Controller:
         self._outcome: Outcome | None = None
         self._asked: Outcome | None = None  # from outside, by `interrupt`
         self._draining: Outcome | None = None  # what comes once the running trials have ended
-        self._used, self._began = 0.0, time.monotonic()
+        self._budget = TimeBudget(self.spec.time_budget_s)
         self._ledger = Ledger(self.store, self.lease)
         self._announcer = Announcer(
             self.callbacks,
@@ -92,8 +93,8 @@ class Controller:
             fleet=self._fleet,
             objects=self.parts.objects,
         )
-        assessor = Assessor(self.spec, self.trainable, self.parts)
         parts, ledger, fleet, saver = self.parts, self._ledger, self._fleet, self._saver
+        assessor = Assessor(self.spec, self.trainable, parts)
         self._exploits = Exploits(ledger, fleet, saver, self._referee, parts.objects, assessor)
         referee, exploits = self._referee, self._exploits
         self._decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
@@ -163,12 +164,12 @@ class Controller:
     def _start(self) -> None:
         self._watchdog.check()
         experiment = self.store.get_experiment(self.lease.experiment_id)
-        going = (ExperimentStatus.RUNNING, ExperimentStatus.CANCELING)
-        if experiment.status not in going:
+        if experiment.status not in (ExperimentStatus.RUNNING, ExperimentStatus.CANCELING):
             self.store.set_status(self.lease, ExperimentStatus.RUNNING)
         if self.spec.time_budget_s is not None or self.parts.rules.timed:
-            self._used = time_used(self.store, experiment.id)
-            self.parts.rules.resume(self._used)
+            used = time_used(self.store, experiment.id)
+            self._budget.resume(used)
+            self.parts.rules.resume(used)
         learn(self.store, self._ledger, self.spec, self.parts.searcher, self.parts.objects)
         replayed = replay(
             self.store, self._ledger, self._referee, self.spec.mode, self.parts.objects
@@ -180,7 +181,7 @@ class Controller:
         self._fleet.level.begin(replayed.interrupted, self._ledger)
         self._exploits.resume(replayed.undone)
         if experiment.status is ExperimentStatus.CANCELING:
-            self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
+            self._outcome = REQUESTED["cancel"]
             return
         self._ledger.event(STARTED, f"taken up by {self.lease.owner}")
         self.progress.start(self.view())
@@ -245,26 +246,19 @@ class Controller:
     def _watch(self, heart: Heartbeat) -> None:
         """Requests of the user, the clock, the rules for the whole experiment."""
         request = heart.request()
-        if request == "cancel":
-            self._outcome = Outcome(ExperimentStatus.CANCELED, "canceled by the user")
-        elif request == "pause":
-            self._outcome = Outcome(ExperimentStatus.PAUSED, "paused by the user")
+        if request in REQUESTED:
+            self._outcome = REQUESTED[request]
         elif self._asked is not None:
             self._outcome = self._asked
         elif self._recorder.storage_full is not None:
             self._outcome = Outcome(ExperimentStatus.PAUSED, self._recorder.storage_full)
         elif self._recorder.failed_fast is not None:
             self._outcome = Outcome(ExperimentStatus.ERROR, self._recorder.failed_fast)
-        elif self._draining is None and self._time_left() <= 0:
-            reason = f"the time budget of {self.spec.time_budget_s:g} s is used up"
+        elif self._draining is None and self._budget.left() <= 0:
+            reason = f"the time budget of {self._budget.seconds:g} s is used up"
             self._wind_down(Reason.BUDGET, reason)
         elif self._draining is None and self._referee.all_stopped():
             self._wind_down(Reason.STOP_RULE, "the stop rule ended the experiment")
-
-    def _time_left(self) -> float:
-        if self.spec.time_budget_s is None:
-            return float("inf")
-        return self.spec.time_budget_s - self._used - (time.monotonic() - self._began)
 
     def _wind_down(self, reason: Reason, text: str) -> None:
         """Nothing new begins, and what runs ends after the iteration it is at."""
@@ -310,9 +304,7 @@ class Controller:
                 for run in list(self._ledger.of[Status.PAUSED].values()):
                     self._decisions.end(run, Reason.SCHEDULER)
         elif not self._proposer.fill():
-            if not self._proposer.exhausted:
-                name = self.parts.searcher.name
-                raise TuneRLError(f"searcher {name!r} waits for a result, but no trial runs")
+            self._proposer.check_exhausted()
             self._outcome = verdict(self._ledger)
 
     def _commit(self) -> None:
@@ -324,7 +316,7 @@ class Controller:
         self._fleet.dispatch(self._ledger.trials)
         reports: Sequence[Report | Lost] = ()
         if self._fleet.busy:
-            reports = self._fleet.wait(max(0.0, min(TURN_S, self._time_left())))
+            reports = self._fleet.wait(max(0.0, min(TURN_S, self._budget.left())))
         elif self._ledger.of[Status.PENDING]:
             time.sleep(TURN_S / 10)  # trials wait for nodes
         self._recorder.take(reports)
@@ -334,6 +326,5 @@ class Controller:
 
     def view(self) -> View:
         """What a person sees of the experiment now."""
-        name = self._announcer.label
         outcome = self._outcome or Outcome(ExperimentStatus.RUNNING, self._shortage.reason)
-        return view_of(self.spec, self._ledger, self.parts, outcome, name)
+        return view_of(self.spec, self._ledger, self.parts, outcome, self._announcer.label)

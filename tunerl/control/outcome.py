@@ -16,6 +16,13 @@ class Outcome:
     reason: str | None = None
 
 
+REQUESTED = {
+    "cancel": Outcome(ExperimentStatus.CANCELED, "canceled by the user"),
+    "pause": Outcome(ExperimentStatus.PAUSED, "paused by the user"),
+}
+"""What the requests of a user make of an experiment."""
+
+
 def verdict(ledger: Ledger) -> Outcome:
     """When all is done: completed, unless not one trial came to something."""
     trials, errors = len(ledger.trials), ledger.of[Status.ERROR]

@@ -13,7 +13,7 @@ from tunerl.control.needs import Assessor
 from tunerl.control.recorder import Recorder
 from tunerl.control.referee import Referee
 from tunerl.control.shortage import Shortage
-from tunerl.errors import InvalidConfig, InvalidSpec, Problem
+from tunerl.errors import InvalidConfig, InvalidSpec, Problem, TuneRLError
 from tunerl.searchers.base import Wait
 from tunerl.spec import ExperimentSpec, Parts
 from tunerl.trial import Status
@@ -48,6 +48,12 @@ class Proposer:
         while self._has_room() and self._suggest():
             self._check_refusals()
         return len(self._ledger.history) > before
+
+    def check_exhausted(self) -> None:
+        """Nobody runs: raises `TuneRLError` for a searcher that waits all the same."""
+        if not self.exhausted:
+            name = self._parts.searcher.name
+            raise TuneRLError(f"searcher {name!r} waits for a result, but no trial runs")
 
     def _check_refusals(self) -> None:
         """Raise `InvalidSpec` where it seems that every configuration is refused."""

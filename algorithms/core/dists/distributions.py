@@ -48,19 +48,11 @@ class Distribution(ABC):
         """KL(old || new) in nats, `[...]`."""
 
 
-@dataclass(frozen=True)
-class Bounded(Distribution):
-    """Continuous actions between `low` and `high` (a bound for each dimension); the network gives
-    two numbers per dimension."""
+class Continuous(Distribution):
+    """Actions of `size` numbers; the network gives two for each."""
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    size: int
     discrete = False
-
-    @property
-    def size(self) -> int:
-        """Dimensions of an action."""
-        return len(self.low)
 
     @property
     def num_inputs(self) -> int:  # type: ignore[override]
@@ -69,6 +61,19 @@ class Bounded(Distribution):
     @property
     def action_shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.size,)
+
+
+@dataclass(frozen=True)
+class Bounded(Continuous):
+    """Continuous actions between `low` and `high` (a bound for each dimension)."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """Dimensions of an action."""
+        return len(self.low)
 
 
 def picked(x: Tensor, index: Tensor) -> Tensor:
@@ -169,19 +174,10 @@ class MultiCategorical(Distribution):
 
 
 @dataclass(frozen=True)
-class DiagGaussian(Distribution):
+class DiagGaussian(Continuous):
     """Independent normals; inputs are means and log standard deviations side by side."""
 
     size: int
-    discrete = False
-
-    @property
-    def num_inputs(self) -> int:  # type: ignore[override]
-        return 2 * self.size
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return (self.size,)
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
         return generator.standard_normal((*shape, self.size), dtype=np.float32)
