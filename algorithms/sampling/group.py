@@ -16,6 +16,7 @@ from algorithms.sampling.share import ShareRunner
 from tunerl.errors import InvalidInput, TrainableError
 
 Call = Callable[..., Any]
+PROBE_S = 30.0  # who takes longer to answer counts as hung, as in RLlib
 
 
 class EnvRunnerGroup:
@@ -94,26 +95,30 @@ class EnvRunnerGroup:
     num_remote_workers = num_remote_env_runners
 
     def num_healthy_remote_env_runners(self) -> int:
-        """How many of the actors answer within a second."""
+        """How many of the actors answer (dead ones are known at once, busy ones are waited for)."""
         return len(self.healthy_env_runner_ids())
 
     num_healthy_remote_workers = num_healthy_remote_env_runners
 
-    def healthy_env_runner_ids(self) -> list[int]:
+    def healthy_env_runner_ids(self, timeout_seconds: float = PROBE_S) -> list[int]:
+        """The numbers of the actors that answer in time."""
         if self.fleet is None:
             return []
-        answers = self.fleet.call("ping", timeout=1.0)
+        answers = self.fleet.call("ping", timeout=timeout_seconds)
         return [number for number, answer in answers.items() if not isinstance(answer, Gone)]
 
     def num_remote_worker_restarts(self) -> int:
         """How often an actor was made anew."""
         return self.fleet.restarts if self.fleet else 0
 
-    def probe_unhealthy_env_runners(self) -> list[int]:
-        """Make the dead ones anew, with the local one's weights; their numbers."""
+    def probe_unhealthy_env_runners(self, timeout_seconds: float = PROBE_S) -> list[int]:
+        """Make those anew that are dead or do not answer in time, with the local one's weights.
+
+        Their numbers. A runner that is busy for longer than `timeout_seconds` is ended, too.
+        """
         if self.fleet is None:
             return []
-        healthy = set(self.healthy_env_runner_ids())
+        healthy = set(self.healthy_env_runner_ids(timeout_seconds))
         lost = [number for number in self.fleet.actors if number not in healthy]
         revived = [number for number in lost if self.fleet.restart(number)]
         if revived:

@@ -9,6 +9,7 @@ import pytest
 from algorithms import Algorithm
 from algorithms.core.packs.lagged import LaggedPack
 from tests.algorithms.turns import SPECS, tiny
+from tests.support.actors import kill
 from tunerl.errors import TrainableError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -39,7 +40,7 @@ def test_a_dead_actor_is_made_anew_and_a_restored_agent_begins_afresh() -> None:
         state = agent.get_state()
         group = agent.env_runner_group
         assert group.fleet is not None
-        group.fleet.ray.kill(group.fleet.actors[1])
+        kill(group.fleet, 1)
         for _ in range(2):
             result = agent.train().flat()
         assert result["fault_tolerance/num_remote_worker_restarts"] == 1

@@ -13,6 +13,7 @@ import pytest
 from algorithms.ppo import PPOConfig
 from algorithms.sampling import EnvRunnerGroup, SampleBatch
 from tests.algorithms.support import TINY
+from tests.support.actors import kill
 from tunerl.errors import Conflict, InvalidInput, TrainableError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -101,10 +102,10 @@ def test_questions_without_waiting(group: Any) -> None:
 
 def test_the_dead_are_made_anew_and_counted(group: Any) -> None:
     before = group.num_remote_worker_restarts()
-    group.fleet.ray.kill(group.fleet.actors[2])
+    kill(group.fleet, 2)
     assert group.foreach_env_runner(lambda r: r.worker_index) == [0, 1, 2]
     assert group.num_remote_worker_restarts() == before + 1
-    group.fleet.ray.kill(group.fleet.actors[1])
+    kill(group.fleet, 1)
     assert group.probe_unhealthy_env_runners() == [1]
     assert group.num_healthy_remote_env_runners() == 2
     own = group.foreach_worker(lambda r: r.get_weights()["default_policy"]["value_head.bias"])
@@ -122,7 +123,7 @@ def test_who_hangs_is_told_or_left_out() -> None:
         restart_failed_env_runners=False,
         ignore_env_runner_failures=True,
     )
-    lenient.fleet.ray.kill(lenient.fleet.actors[1])
+    kill(lenient.fleet, 1)
     assert lenient.foreach_env_runner(lambda r: r.worker_index) == [0]
     lenient.stop()
     lenient.stop()

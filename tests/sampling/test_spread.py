@@ -14,6 +14,7 @@ from algorithms.callbacks import RLlibCallback
 from algorithms.core.envs.shares import can_split, merged, split
 from algorithms.impala import IMPALAConfig
 from tests.algorithms.support import TINY, Grid, open_pack, tiny
+from tests.support.actors import kill
 from tunerl.errors import TrainableError
 from tunerl.registry import register_env
 from tunerl.trial import ReplicaId
@@ -113,7 +114,7 @@ def test_what_the_guide_asks_of_the_runners_and_a_death() -> None:
     assert algo.pack.obs_stats.count[0, 0] == 4 * 17
     fleet = algo.env_runner_group.fleet
     assert fleet is not None
-    fleet.ray.kill(fleet.actors[1])
+    kill(fleet, 1)
     result = algo.train()
     assert result["fault_tolerance"]["num_remote_worker_restarts"] == 1
     assert heard == [1]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from algorithms.core.collecting.memory import Mind
 from algorithms.core.dists.distributions import Distribution
+from algorithms.core.lifting.heap import keep_pages
 from algorithms.core.lifting.optim import AdamState
 from algorithms.core.lifting.stack import LiftedForward
 from algorithms.core.maths.running import RunningStats
@@ -54,6 +55,7 @@ class AlgorithmPack(Ground):
         self, config: Config, resolve: Callable[[Config], Config], key: Callable[[Config], str]
     ) -> None:
         super().__init__(config, resolve, key)
+        keep_pages()
         self.traces = Traces(self)
         self.ids: list[ReplicaId] = []
         self.members: list[Member] = []
