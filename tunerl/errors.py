@@ -13,6 +13,7 @@
     |  `- IdempotencyConflict        one key, two different requests
     |- Fenced                        a write from a process whose lease has passed to another
     |- StoreError                    the store cannot be used (newer schema, unreachable)
+    |  `- StoreFull                  it has no room left for what is to be written
     |- CheckpointError               a checkpoint cannot be written or read
     |  |- CorruptCheckpoint          bytes do not match their checksum, or are missing
     |  `- StorageFull                no space left while writing
@@ -93,6 +94,10 @@ class Fenced(TuneRLError):
 
 class StoreError(TuneRLError):
     """The store cannot be used."""
+
+
+class StoreFull(StoreError):
+    """The store has no room left for what is to be written; nothing of it was written."""
 
 
 class CheckpointError(TuneRLError):

@@ -20,7 +20,7 @@ from tests.support.runs import Experiment, Watched
 from tests.test_interruptions import stop_at
 from tunerl import spec as specs
 from tunerl.control import heartbeat
-from tunerl.errors import Fenced, InvalidSpec, StoreError
+from tunerl.errors import Fenced, InvalidSpec, StoreFull
 from tunerl.runtime.local import LocalRuntime
 from tunerl.store import Store, database
 from tunerl.store.records import Change, Event, Tick
@@ -156,31 +156,65 @@ def test_a_heartbeat_that_is_late_but_within_the_lease_loses_nothing(
     experiment.store.commit(lease, Tick(events=[Event("k", "still mine")]))
 
 
-def test_a_database_without_room_loses_nothing_and_the_sweep_goes_on_once_there_is_some(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[Experiment, list[int]]]:
+    """An experiment on SQLite, and how many pages its file may have."""
     experiment = Experiment(tmp_path, stop={"training_iteration": 40})
-    engine, pages = experiment.store._database.engine, [10**9]
+    pages = [10**9]
 
-    @sa.event.listens_for(engine, "begin")
+    @sa.event.listens_for(experiment.store._database.engine, "begin")
     def limit(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages[0]}")
 
-    def fill() -> None:
-        pages[0] = 1  # what there is: SQLite takes no fewer
+    yield experiment, pages
+    experiment.store.close()
 
-    stop_at(experiment, 3, fill)
-    with pytest.raises(StoreError, match="full"):
-        experiment.run()
+
+LONG = [(t, i, (t + 1.0) * i) for t in range(3) for i in range(1, 41)]
+
+
+def test_a_database_without_room_is_waited_for_and_the_sweep_goes_on(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LONGEST_S", 0.01)
+    experiment, pages = small
+
+    def full() -> None:
+        pages[0] = 1  # what there is: SQLite takes no fewer
+        timer = threading.Timer(0.3, pages.__setitem__, (0, 10**9))
+        timer.start()
+
+    stop_at(experiment, 3, full)
+    assert experiment.run() is ExperimentStatus.COMPLETED
+    assert rows(experiment) == LONG
+    (waited,) = experiment.store.events(experiment.id, kind="store.full")
+    assert "no room left: database or disk is full" in waited.message
+    assert [t.attempt for t in experiment.trials] == [1, 1, 1]
+
+
+def test_who_is_interrupted_while_there_is_no_room_loses_nothing_and_the_next_one_goes_on(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LONGEST_S", 0.01)
+    experiment, pages = small
+
+    def full() -> None:
+        pages[0] = 1
+        threading.Timer(0.3, controller.interrupt, ("enough",)).start()
+
+    stop_at(experiment, 3, full)
+    controller = experiment.controller()
+    with pytest.raises(StoreFull, match="no room left"):
+        controller.run()
     found = rows(experiment)
     assert len(found) < 120
     assert experiment.store.get_experiment(experiment.id).status is ExperimentStatus.RUNNING
     pages[0] = 10**9
+    experiment.store.release(controller.lease)
     experiment.custom = type(experiment.custom)()
     assert experiment.run() is ExperimentStatus.COMPLETED
-    assert rows(experiment) == [(t, i, (t + 1.0) * i) for t in range(3) for i in range(1, 41)]
+    assert rows(experiment) == LONG
     assert set(found) <= set(rows(experiment))
-    experiment.store.close()
 
 
 def test_a_spec_of_another_version_is_refused_by_the_name_of_its_field(store: Store) -> None:

@@ -18,6 +18,7 @@ from tunerl.control.decisions import Decisions
 from tunerl.control.earlier import learn
 from tunerl.control.exploits import Exploits
 from tunerl.control.fleet import Fleet
+from tunerl.control.fullness import Fullness
 from tunerl.control.heartbeat import LEASE_S, Heartbeat
 from tunerl.control.ledger import Ledger
 from tunerl.control.names import Naming
@@ -134,11 +135,13 @@ class Controller:
         `MetricError`), after the status ERROR was stored; `Fenced` when another process has it.
         """
         beating = Heartbeat(self.store, self.lease, self.lease_seconds)
-        with self.store.patient(PATIENCE_S), beating as heart:
+        full = Fullness(self._ledger, lambda: self._asked is not None)
+        with self.store.patient(PATIENCE_S, full), beating as heart:
             try:
                 self._start()
                 while self._outcome is None:
                     self._announcer.step_begins()
+                    full.note()
                     self._watch(heart)
                     self._fill()
                     self._commit()

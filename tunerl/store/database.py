@@ -19,13 +19,14 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from tunerl import codec
-from tunerl.errors import StoreError
+from tunerl.errors import StoreError, StoreFull
 
 T = TypeVar("T")
 
 _TRIES, LONGEST_S = 7, 1.6  # seconds between two tries, at most
 _BUSY_MS = 10_000
 _RETRYABLE_STATES = {"40001", "40P01", "57P01", "57P02", "57P03"}  # serialization ... shutdown
+_FULL_STATE = "53100"  # disk_full
 
 
 def default_url() -> str:
@@ -59,10 +60,12 @@ def parse_url(url: str) -> sa.URL:
 class Database:
     """Connections to one database. `read` and `write` run a piece of work in one transaction.
 
-    `patience_s`: how long to try at least; a few seconds are tried anyway.
+    `patience_s`: how long to try at least; a few seconds are tried anyway. `when_full`: is told why
+    there is no room, and says whether to try again.
     """
 
     patience_s = 0.0
+    when_full: Callable[[str], bool] | None = None
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
@@ -127,8 +130,13 @@ class Database:
                 raise
             except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error) as error:
                 pause = next(pauses, LONGEST_S if time.monotonic() < until else None)
-                if pause is None or not _worth_retrying(error):
-                    reason = str(getattr(error, "orig", None) or error).strip()
+                reason = str(getattr(error, "orig", None) or error).strip()
+                if _full(error):
+                    reason = f"the store {self.label} has no room left: {reason}"
+                    if self.when_full is None or not self.when_full(reason):
+                        raise StoreFull(reason) from error
+                    pause = pause or LONGEST_S
+                elif pause is None or not _worth_retrying(error):
                     raise StoreError(f"the store {self.label} cannot be used: {reason}") from error
             time.sleep(pause * (0.5 + random.random()))
 
@@ -140,6 +148,13 @@ class Database:
 def _pauses() -> Iterator[float]:
     """Seconds between the first tries."""
     return (min(0.05 * 2**n, LONGEST_S) for n in range(_TRIES - 1))
+
+
+def _full(error: Exception) -> bool:
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return "is full" in str(cause)
+    return getattr(cause, "sqlstate", None) == _FULL_STATE
 
 
 def _worth_retrying(error: Exception) -> bool:

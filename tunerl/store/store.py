@@ -5,7 +5,7 @@ Invariant: only what is here remembers; the API, the worker and `Tuner` share no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ class Store(Experiments, Leases, Commits, Queries, Artifacts, Amendments):
     """Experiments, trials, results, checkpoints, events and leases.
 
     Usable from several threads; each process opens its own. Every method raises `StoreError`
-    when the database cannot be used (bounded retries come first).
+    when the database cannot be used (bounded retries come first), `StoreFull` when it has no room.
     """
 
     def __init__(self, url: str | None = None) -> None:
@@ -56,14 +56,19 @@ class Store(Experiments, Leases, Commits, Queries, Artifacts, Amendments):
         return self._database.read(schema.version) or ""
 
     @contextmanager
-    def patient(self, seconds: float) -> Iterator[None]:
+    def patient(
+        self, seconds: float, when_full: Callable[[str], bool] | None = None
+    ) -> Iterator[None]:
         """Wait for so long within the block for a database that does not answer, instead of a few
-        seconds."""
-        before, self._database.patience_s = self._database.patience_s, seconds
+        seconds; and for one that has no room as long as `when_full`, which is told the reason at
+        each try, from any thread, says so."""
+        database = self._database
+        before = database.patience_s, database.when_full
+        database.patience_s, database.when_full = seconds, when_full
         try:
             yield
         finally:
-            self._database.patience_s = before
+            database.patience_s, database.when_full = before
 
     def close(self) -> None:
         """Close all connections."""
