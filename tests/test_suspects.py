@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from tests.support.runs import Herd, Watched, laboratory
+from tunerl.control import suspects
+from tunerl.control.ledger import Run
 from tunerl.runtime.base import Join, Lost, Order, Report
 from tunerl.trial import ExperimentStatus, Status
 
@@ -29,6 +32,7 @@ class Mined(Watched):
         super().__init__(1)
         self._life, self._cause, self._age = life, cause, 0
         self.deaths: list[int] = []  # how many trials each took down
+        self.at_death: Callable[[], None] = lambda: None
 
     def wait(self, timeout: float | None = None) -> list[Report | Lost]:
         (pack, orders), *_ = self._queue or [("", [])]
@@ -40,6 +44,7 @@ class Mined(Watched):
             self._age += GUILTY in here
             if GUILTY in here and self._age >= self._life:
                 self.deaths.append(len(here))
+                self.at_death()
                 self.close(pack)
                 return [Lost(pack, "it fell over", self._cause)]
         return reports
@@ -114,3 +119,36 @@ def test_nobody_is_suspected_when_nodes_go(run: Any) -> None:
     assert runtime.deaths == [8] * 5
     assert [(t.status, t.failures) for t in experiment.trials] == [(Status.TERMINATED, 0)] * 8
     assert "trial.apart" not in experiment.events
+
+
+@pytest.mark.parametrize("frequency", [0, 1])
+def test_who_is_suspected_is_known_to_the_controllers_that_come_after(
+    run: Any, frequency: int
+) -> None:
+    experiment = run(Herd(), **SWEEP, checkpoint={"frequency": frequency})
+    deaths: list[int] = []
+    for _ in range(8):
+        runtime = Mined(1)
+        controller = experiment.controller(runtime)
+        runtime.at_death = functools.partial(controller.interrupt, "enough")
+        status = controller.run()
+        experiment.store.release(controller.lease)
+        deaths += runtime.deaths
+        if status is ExperimentStatus.COMPLETED:
+            break
+    assert deaths == [8, 8, 4, 2, 1, 1, 1]
+    guilty = experiment.trials.pop(GUILTY)
+    assert "3 times in a row: it fell over" in guilty.error
+    others = [t for t in experiment.trials if t.number != GUILTY]
+    assert [(t.status, t.failures) for t in others] == [(Status.TERMINATED, 0)] * 7
+
+
+def test_whom_its_results_clear_is_not_suspected_any_more_after_a_restart() -> None:
+    case = {"trial": 3, "deaths": 2, "danger": 2, "ward": "3.1", "since": 4, "freed": False}
+    case |= {"guilty": False, "losses": 1, "iteration": 6}
+    told = []
+    for iteration in (6, 7, 9):
+        run = Run(3, {}, (1,), iteration=iteration)
+        suspects.recall(run, case)
+        told.append((run.suspicion.deaths, run.suspicion.ward, run.losses))
+    assert told == [(2, "3.1", 1), (2, "3.1", 0), (0, "", 0)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tunerl.control import suspects
 from tunerl.control.aggregate import combine, objective
@@ -226,13 +227,13 @@ class Recorder:
         """A worker is gone: no fault of its trials, unless it happens to one again and again that
         has it for itself, or one that hangs or is killed for its memory."""
         members = self._fleet.packs[lost.pack].members.copy()
-        runs = self._mourn(lost)
-        if lost.cause != "node":
-            wards = suspects.died(runs, lost.pack)
-            for ward in wards.values():
-                apart = [run.number for run in ward]
-                message = f"trials {apart} go on apart: one of them may have killed their worker"
-                self._ledger.event("trial.apart", message, trials=apart)
+        numbers, runs = self._mourn(lost)
+        wards = {} if lost.cause == "node" else suspects.died(runs)
+        self._tell_of(lost, numbers, [] if lost.cause == "node" else suspects.cases(runs))
+        for ward in wards.values():
+            apart = [run.number for run in ward]
+            message = f"trials {apart} go on apart: one of them may have killed their worker"
+            self._ledger.event("trial.apart", message, trials=apart)
         for run in runs:
             self._fleet.leave(run, but=members)
             self._release(run)
@@ -241,7 +242,13 @@ class Recorder:
     def _interrupted(self, lost: Sequence[Lost]) -> None:
         """Reports come in a fixed order here, and one is missing: nothing counts that came in with
         it, and all trials go back to where they were, as when a controller begins."""
-        blamed = {run.number: each for each in lost for run in self._mourn(each)}
+        blamed: dict[int, Lost] = {}
+        for each in lost:
+            numbers, runs = self._mourn(each)
+            self._tell_of(each, numbers, [])
+            for run in runs:
+                run.losses += each.cause != "node"
+                blamed[run.number] = each
         self._fleet.close_all()
         running = list(self._ledger.of[Status.RUNNING].values())
         for run in running:
@@ -253,17 +260,18 @@ class Recorder:
                 self._ledger.move(run, Status.PENDING)
         self._fleet.level.begin(running, self._ledger)
 
-    def _mourn(self, lost: Lost) -> list[Run]:
-        """Forget a pack whose worker is gone; the running trials that it was the worker of."""
+    def _mourn(self, lost: Lost) -> tuple[list[int], list[Run]]:
+        """Forget a pack whose worker is gone; its trials, and those that were running in it."""
         writing = self._saver.lost(lost.pack)
         numbers = sorted({*self._fleet.lost(lost.pack), *writing})
-        message = f"the worker of pack {lost.pack} is gone ({lost.reason})"
-        self._ledger.event("pack.lost", message, pack=lost.pack, trials=numbers)
         running = self._ledger.of[Status.RUNNING]
-        return [running[number] for number in numbers if number in running]
+        return numbers, [running[number] for number in numbers if number in running]
+
+    def _tell_of(self, lost: Lost, numbers: list[int], cases: list[dict[str, Any]]) -> None:
+        message = f"the worker of pack {lost.pack} is gone ({lost.reason})"
+        self._ledger.event(suspects.LOST, message, pack=lost.pack, trials=numbers, cases=cases)
 
     def _requeue(self, run: Run, lost: Lost, *, alone: bool) -> None:
-        run.losses += alone and lost.cause != "node"
         if alone and lost.cause in ("hang", "memory"):
             self._charge(run, lost.reason, lost.reason, lost.reason)
         elif run.losses >= MAX_LOSSES:

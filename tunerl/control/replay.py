@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tunerl.control import exploits
+from tunerl.control import exploits, suspects
 from tunerl.control.earlier import events, recorded
 from tunerl.control.ledger import Intent, Ledger, Run, Takeover
 from tunerl.control.level import Marks
@@ -100,11 +100,15 @@ class _Replay:
         self._idles: list[datetime] = []  # when the scheduler was asked as nothing ran
         self.exploits = _Exploits()
         self.marks = Marks()
+        cases: dict[int, dict[str, Any]] = {}  # what was held last against trials
         for event in events(store, ledger.experiment_id):
             self.exploits.read(event)
             self.marks.event(event)
+            if event.kind == suspects.LOST:
+                cases |= {case["trial"]: case for case in event.data.get("cases", ())}
             if event.kind == IDLE and event.created_at is not None:
                 self._idles.append(event.created_at)
+        self._cases = cases
         self._next_idle = 0
         self._exploited: Counter[int] = Counter()  # exploits seen so far, by target
         self.undone: list[Exploit] = []
@@ -118,6 +122,8 @@ class _Replay:
             self._result(result)
             self.marks.result(result)
         self._until(None)
+        for number, case in self._cases.items():
+            suspects.recall(self._ledger.trials[number], case)
         for number in self.exploits.open:
             run, data = self._ledger.trials[number], self.exploits.decided[number][-1]
             own = data["source"] == number

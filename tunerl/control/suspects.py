@@ -7,13 +7,14 @@ free again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunerl.control.ledger import Run
 
+LOST = "pack.lost"  # kind of the event that a replay reads
 PATIENCE = 2  # deaths of a shared worker until its trials are kept apart
 SURVIVAL = 2  # a trial is cleared once it has lived longer than the dead worker by this factor
 FIRST = 1 << 40  # suspects come before all others, so that it is soon clear
@@ -34,21 +35,22 @@ class Suspicion:
     guilty: bool = False
 
 
-def died(runs: Sequence[Run], name: str) -> dict[str, list[Run]]:
+def died(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Note that a worker died under these trials; by their wards, if they are kept apart from now
-    on. `name`: of the pack."""
+    on."""
     for run in runs:
         case = run.suspicion
         case.deaths += 1
         case.danger = max(case.danger, run.position - case.since)
     if len(runs) == 1:
         runs[0].suspicion.guilty = True
+        runs[0].losses += 1
         return {}
     if max((run.suspicion.deaths for run in runs), default=0) < PATIENCE:
         return {}
     order = sorted(runs, key=lambda run: (-run.suspicion.deaths, run.number))
     half = (len(order) + 1) // 2
-    wards = {f"{name}a": order[:half], f"{name}b": order[half:]}
+    wards = {f"{part[0].number}.{part[0].attempt}": part for part in (order[:half], order[half:])}
     for ward, members in wards.items():
         for run in members:
             run.suspicion.ward = ward
@@ -67,6 +69,30 @@ def survived(run: Run) -> bool:
     case.ward, case.freed = "", True
     run.occupy()
     return True
+
+
+def cases(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What is held against these trials, as plain data: for the event of the worker's death."""
+    return [
+        {
+            **asdict(run.suspicion),
+            "trial": run.number,
+            "since": run.checkpoint_iteration,  # where it goes on from
+            "losses": run.losses,
+            "iteration": run.iteration,
+        }
+        for run in runs
+    ]
+
+
+def recall(run: Run, case: Mapping[str, Any]) -> None:
+    """Hold against a trial, as a replay leaves it, what was held against it when its last worker
+    died, unless its results since then clear it."""
+    own = {name: value for name, value in case.items() if name in Suspicion.__annotations__}
+    run.suspicion, run.losses = Suspicion(**own), case["losses"]
+    if run.iteration > case["iteration"]:
+        run.position, run.losses = run.iteration, 0
+        survived(run)
 
 
 def order(run: Run) -> int:
