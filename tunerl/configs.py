@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tunerl.keywords import checked
 from tunerl.runtime.base import Runtime
 from tunerl.schedulers.base import Scheduler
 from tunerl.searchers.base import Searcher
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 StopRule = Mapping[str, Any] | Callable[[str, dict[str, Any]], bool]
 
 
+@checked
 @dataclass
 class TuneConfig:
     """How to search.
@@ -56,6 +58,7 @@ class TuneConfig:
     warm_start: str | Sequence[str] | None = None
 
 
+@checked
 @dataclass
 class CheckpointConfig:
     """When trials are saved, and what is kept.
@@ -72,6 +75,7 @@ class CheckpointConfig:
     checkpoint_at_end: bool | None = None
 
 
+@checked
 @dataclass
 class FailureConfig:
     """`max_failures`: how often a trial is retried from its last checkpoint; -1: without end.
@@ -85,6 +89,7 @@ class FailureConfig:
     hang_timeout_s: float | None = None
 
 
+@checked
 @dataclass
 class RunConfig:
     """Where and how to run.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tunerl.keywords import Checked
 from tunerl.trial import Config
 
 if TYPE_CHECKING:
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Verdict:
     """Why a trial is stopped: at `time` it had `value`, where `needed` was asked for by what
-    `rivals` others had. NaN: no number. `bracket`: that of rung schedulers."""
+    `rivals` others had. NaN: no number. `bracket`: that of rung schedulers. `by`: who judged it,
+    where that is not the scheduler itself and says no more than yes or no."""
 
     time: float
     value: float
     needed: float
     rivals: int
     bracket: int | None = None
+    by: str | None = None
 
     def __str__(self) -> str:
         value = "no number" if math.isnan(self.value) else f"{self.value:.6g}"
         others = f"{self.rivals} other{'s' * (self.rivals != 1)}"
+        if self.by is not None:
+            return f"had {value} at {self.time:g}, which {self.by} pruned, knowing {others}"
         if math.isnan(self.needed):
             return f"had {value} at {self.time:g}, and nobody else will come to go on with"
         return f"had {value} at {self.time:g}, where {self.needed:.6g} was needed against {others}"
@@ -91,7 +96,7 @@ class Allocate:
 Decision = Stop | Pause | Resume | Exploit | Widen | Allocate
 
 
-class Scheduler(ABC):
+class Scheduler(Checked, ABC):
     """Decides who goes on; no decisions means: continue. `name` is its word in JSON.
 
     `most_seeds`: on how many replicas it may come to judge a trial (`Widen`); 0: never on more than
@@ -111,7 +116,7 @@ class Scheduler(ABC):
         """The search space with whatever this scheduler changes and the space lacks."""
         return space
 
-    def introduce(  # noqa: B027
+    def introduce(
         self, space: Space, trials: int | None, structural: Callable[[Space], set[str]]
     ) -> None:
         """Called once after `setup`: the completed space, how many trials there will be (None: no
@@ -122,7 +127,7 @@ class Scheduler(ABC):
         """A trial was created."""
         return []
 
-    def on_replicas(  # noqa: B027  # most schedulers do not look at replicas
+    def on_replicas(  # most schedulers do not look at replicas
         self, trial: int, replicas: Sequence[Mapping[str, Any]]
     ) -> None:
         """Each replica's own metrics, by index, of the result that is shown next; only where there
@@ -140,7 +145,7 @@ class Scheduler(ABC):
         """A trial failed for good."""
         return []
 
-    def on_exploit(self, target: int, source: int, config: Config) -> None:  # noqa: B027
+    def on_exploit(self, target: int, source: int, config: Config) -> None:
         """An exploit was recorded; `config` is what the target goes on with (the one decided was
         perhaps refused)."""
 

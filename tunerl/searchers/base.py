@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunerl.errors import InvalidSpec, Problem
+from tunerl.keywords import Checked
 from tunerl.trial import Config, Metrics, Reason, Status
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Wait:
 WAIT = Wait()
 
 
-class Searcher(ABC):
+class Searcher(Checked, ABC):
     """Suggests configurations. `name` is its word in JSON.
 
     `blind`: it looks at no results, so it may be asked far ahead.

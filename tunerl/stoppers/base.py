@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunerl.errors import InvalidSpec, Problem
+from tunerl.keywords import Checked
 
 
-class Stopper:
+class Stopper(Checked):
     """Says after each result whether its trial ends, and whether the whole experiment does.
 
     `name` is its word in JSON; empty for what only Python can say. `timed`: it wants `resume`.
@@ -124,31 +125,44 @@ class CombinedStopper(Stopper):
             if not (callable(stopper) and callable(getattr(stopper, "stop_all", None))):
                 what = f"{stopper!r} is no Stopper; wrap a function: FunctionStopper(function)"
                 raise invalid("stoppers", what)
-        self._stoppers = stoppers
+        self.stoppers = stoppers
         self.timed = any(getattr(stopper, "timed", False) for stopper in stoppers)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        said = [bool(stopper(trial_id, result)) for stopper in self._stoppers]
+        said = [bool(stopper(trial_id, result)) for stopper in self.stoppers]
         return any(said)
 
     def stop_all(self) -> bool:
-        said = [bool(stopper.stop_all()) for stopper in self._stoppers]
+        said = [bool(stopper.stop_all()) for stopper in self.stoppers]
         return any(said)
 
     def resume(self, seconds: float) -> None:
-        for stopper in self._stoppers:
+        for stopper in self.stoppers:
             if isinstance(stopper, Stopper):
                 stopper.resume(seconds)
 
     def metrics(self) -> list[str]:
-        ours = [stopper for stopper in self._stoppers if isinstance(stopper, Stopper)]
+        ours = [stopper for stopper in self.stoppers if isinstance(stopper, Stopper)]
         return [name for stopper in ours for name in stopper.metrics()]
 
     def to_json(self) -> dict[str, Any] | None:
-        parts = [s.to_json() if isinstance(s, Stopper) else None for s in self._stoppers]
+        parts = [s.to_json() if isinstance(s, Stopper) else None for s in self.stoppers]
         if any(part is None for part in parts):
             return None
         return {"type": self.name, "stoppers": parts}
+
+
+class TrialsOnly(Stopper):
+    """Ends the trials that `stopper` ends, but never the experiment."""
+
+    def __init__(self, stopper: Callable[[str, dict[str, Any]], bool]) -> None:
+        self._stopper = stopper
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return bool(self._stopper(trial_id, result))
+
+    def metrics(self) -> list[str]:
+        return self._stopper.metrics() if isinstance(self._stopper, Stopper) else []
 
 
 def invalid(option: str, message: str) -> InvalidSpec:
