@@ -90,6 +90,7 @@ class Stopped(BaseModel):
     needed: float | None
     rivals: int
     bracket: int | None
+    by: str | None
     message: str
 
 

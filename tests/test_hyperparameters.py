@@ -12,6 +12,7 @@ import pytest
 from tunerl.errors import InvalidConfig
 from tunerl.hyperparameters import resolve_fields, schema
 from tunerl.trainable import fixed, vector
+from tunerl.trial import TRIAL_INDEX
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: Any, mess
     (problem,) = caught.value.problems
     assert problem.path == f"param_space.{name}"
     assert message in problem.message
+
+
+def test_the_index_of_a_repeated_suggestion_is_passed_over() -> None:
+    assert resolve_fields(Fields, {TRIAL_INDEX: 2}) == resolve_fields(Fields, {})
 
 
 def test_all_problems_are_reported_at_once() -> None:

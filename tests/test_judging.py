@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,18 @@ import scipy.stats
 
 import tunerl.space as sp
 from tests.support.runs import Climb, laboratory
-from tunerl import RunConfig, Trainable, TuneConfig, Tuner, judging, spec
+from tunerl import (
+    CombinedStopper,
+    ExperimentPlateauStopper,
+    RunConfig,
+    TimeoutStopper,
+    Trainable,
+    TrialPlateauStopper,
+    TuneConfig,
+    Tuner,
+    judging,
+    spec,
+)
 from tunerl.control.earlier import LEARNED, check_warm_start
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound
 from tunerl.results import ResultGrid
@@ -165,6 +177,40 @@ def test_a_leader_whose_run_failed_comes_last(store, tmp_path):
     assert (first.config["x"], last.config["x"]) == (0.2, 0.8)
     assert math.isnan(last.iqm)
     assert math.isnan(first.improvement)
+
+
+class Plateau(TrialPlateauStopper):
+    """One of a user's own, which ends the experiment, too, once it has ended a trial."""
+
+    ended = False
+
+    def __call__(self, trial_id, result):
+        ends = super().__call__(trial_id, result)
+        self.ended = self.ended or ends
+        return ends
+
+    def stop_all(self):
+        return self.ended
+
+
+@pytest.mark.parametrize("around", [lambda own: own, lambda own: CombinedStopper(own)])
+def test_a_confirmation_keeps_of_a_stopper_what_ends_trials_and_begins_with_a_fresh_one(
+    store, tmp_path, around
+):
+    made = tuner(store, tmp_path, "plateau", num_seeds=1, num_samples=3)
+    config = replace(made._run_config, stop=around(Plateau("score", num_results=3, grace_period=3)))
+    made = Tuner(
+        Noisy, param_space=SPACE, tune_config=TuneConfig("score", "max"), run_config=config
+    )
+    made.fit()
+    found = made.confirm(top_k=1, seeds=[1, 2, 3]).results
+    assert [run.metrics["training_iteration"] for run in found] == [3, 3, 3]
+
+
+def test_of_a_whole_experiments_stopper_a_confirmation_keeps_nothing():
+    both = CombinedStopper(ExperimentPlateauStopper("score", top=2), TimeoutStopper(1e-9))
+    kept = judging.stop_of_trials(both)
+    assert not any(kept("00000", {"score": 1.0}) or kept.stop_all() for _ in range(5))
 
 
 def test_without_a_stop_rule_the_schedulers_length_counts(store, tmp_path):

@@ -127,3 +127,14 @@ def test_impossible_pruners_are_refused_under_their_path(pruner, path):
     with pytest.raises(InvalidSpec) as error:
         OptunaPruner(pruner)
     assert [problem.path for problem in error.value.problems] == [path]
+
+
+def test_a_stop_says_which_pruner_it_was_and_what_it_had_seen():
+    scheduler = make({"name": "median", "n_startup_trials": 1})
+    report(scheduler, 0, 1, 5.0)
+    scheduler.on_complete(0, None)
+    (stop,) = report(scheduler, 1, 1, 2.5)
+    assert (stop.verdict.value, stop.verdict.time, stop.verdict.rivals) == (2.5, 1, 1)
+    assert str(stop.verdict) == (
+        "had 2.5 at 1, which Optuna's MedianPruner pruned, knowing 1 other"
+    )

@@ -107,6 +107,20 @@ def test_standings_count_who_reached_and_who_was_stopped(tmp_path: Path) -> None
     assert [event.trial for event in stopped] == [1, 2]
 
 
+def test_the_stops_of_a_pruner_are_kept_with_their_reasons(tmp_path: Path) -> None:
+    pruner = {"name": "median", "n_startup_trials": 1}
+    experiment = Experiment(
+        tmp_path,
+        param_space={"lr": {"grid_search": [3.0, 2.0, 4.0]}},
+        scheduler={"type": "optuna_pruner", "pruner": pruner},
+        max_concurrent_trials=1,
+    )
+    experiment.run()
+    ((trial, why, text),) = standings(experiment.store, experiment.id, experiment.spec).verdicts
+    assert (trial, why.by, why.value) == (1, "Optuna's MedianPruner", 2.0)
+    assert "pruned" in text
+
+
 def test_standings_of_a_scheduler_without_rungs_are_empty(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path)
     found = standings(experiment.store, experiment.id, experiment.spec)

@@ -25,6 +25,7 @@ from tunerl import (
     Tuner,
     stoppers,
 )
+from tunerl.control.stopping import StopRules
 from tunerl.errors import InvalidSpec, MetricError
 from tunerl.runtime.local import LocalRuntime
 from tunerl.trial import ExperimentStatus, Reason, Status
@@ -189,3 +190,17 @@ def test_a_timeout_ends_an_experiment(run: Any, monkeypatch: pytest.MonkeyPatch)
     experiment = run(stop={}, stopper={"type": "timeout", "timeout": 59.0})
     assert experiment.run() is ExperimentStatus.COMPLETED
     assert {trial.status for trial in experiment.trials} <= {Status.TERMINATED}
+
+
+def test_an_object_that_remembers_is_copied_even_without_a_word_on_the_experiment() -> None:
+    class Third:
+        seen = 0
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            self.seen += 1
+            return self.seen == 3
+
+    own = Third()
+    for _ in range(2):
+        rules = StopRules({}, own)
+        assert [rules.reached(0, {}) for _ in range(3)] == [False, False, True]

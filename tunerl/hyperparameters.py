@@ -19,6 +19,7 @@ import numpy as np
 
 from tunerl.errors import InvalidConfig, Problem, nearest
 from tunerl.trainable import Hyperparameter, hyperparameters
+from tunerl.trial import TRIAL_INDEX
 
 _WORDS = {int: "integer", float: "number", bool: "boolean", str: "string", dict: "object"}
 
@@ -73,13 +74,16 @@ def resolve_fields(cls: type, config: Mapping[str, Any], *, path: str = "") -> d
     """`config` with the defaults of `cls` filled in and numbers in their declared type.
 
     `path` goes before the names in the problems. Raises `InvalidConfig` with all problems:
-    unknown names, wrong types, values out of range or not among the choices, bad schedules.
+    unknown names, wrong types, values out of range or not among the choices, bad schedules. A
+    `Repeater`'s index is passed over.
     """
     known, kinds = hyperparameters(cls), _types(cls)
     prefix = f"{path}." if path else ""
     values, problems = defaults(cls), []
     for name, value in config.items():
         where = f"{prefix}{name}"
+        if name == TRIAL_INDEX:
+            continue
         if name not in known:
             hint = nearest(str(name), known)
             problems.append(Problem(where, f"unknown hyperparameter {name!r}; {hint}"))

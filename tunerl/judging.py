@@ -16,10 +16,13 @@ import numpy as np
 
 from tunerl import spec as specs
 from tunerl.control.earlier import LEARNED, events
+from tunerl.control.stopping import Rule
 from tunerl.errors import InvalidInput, InvalidSpec, NotFound, Problem
 from tunerl.space import Choice, Space, from_json, to_json
 from tunerl.space.domains import When
 from tunerl.spec import ExperimentSpec
+from tunerl.stoppers import CombinedStopper, ExperimentPlateauStopper, NoopStopper
+from tunerl.stoppers.base import Stopper, TrialsOnly
 from tunerl.trial import Reason, Status
 
 if TYPE_CHECKING:
@@ -186,6 +189,19 @@ def _full_length(spec: ExperimentSpec, trials: list[TrialRecord]) -> dict[str, f
     if not stop and not itself and "stop" not in spec.python:
         stop["training_iteration"] = max(trial.iteration for trial in trials)
     return stop
+
+
+def stop_of_trials(stop: Rule | None) -> Rule | None:
+    """What of a stop rule that is Python ends trials, not the whole experiment; it forgets what it
+    was shown."""
+    if stop is None or not hasattr(stop, "stop_all"):
+        return stop
+    if isinstance(stop, CombinedStopper):
+        parts = [part for part in map(stop_of_trials, stop.stoppers) if isinstance(part, Stopper)]
+        return CombinedStopper(*parts)
+    if type(stop).__name__ == ExperimentPlateauStopper.__name__:  # Ray Tune's too
+        return NoopStopper()
+    return TrialsOnly(stop)
 
 
 def _of_trials(stopper: dict[str, Any] | None) -> dict[str, Any] | None:

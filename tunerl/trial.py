@@ -15,6 +15,8 @@ from tunerl.errors import IllegalTransition
 Config = dict[str, Any]
 Metrics = dict[str, Any]
 
+TRIAL_INDEX = "__trial_index__"  # in a configuration: which repetition of a suggestion it is
+
 
 class Status(enum.StrEnum):
     """Where a trial stands."""

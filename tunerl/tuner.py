@@ -168,7 +168,7 @@ class Tuner:
         """Run an experiment that was made from this one; without its callbacks."""
         made = copy.copy(self)
         made._callbacks = check_callbacks(None)
-        made._custom = Custom(space=space, stop=self._custom.stop)
+        made._custom = Custom(space=space, stop=judging.stop_of_trials(self._custom.stop))
         made._spec = specs.check(spec, self._trainable, made._custom)
         made._id = made._resume = made._source = made._extension = None
         return made.fit()

@@ -7,6 +7,8 @@ NaN satisfies no rule.
 from __future__ import annotations
 
 import copy
+import functools
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,14 +18,21 @@ from tunerl.stoppers.base import Stopper
 
 Rule = Callable[[str, dict[str, Any]], bool]
 
+_FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    functools.partial,
+)
+
 
 class StopRules:
     """The rules of one experiment.
 
     `limits`: ``{metric: value}``; a trial stops once it reports that much or more, as in Ray Tune.
-    `custom`: a function ``(trial_id, result) -> bool``, or an object that can be called so and
-    whose ``stop_all()`` ends the experiment (it is copied); the trial id is its number in five
-    digits.
+    `custom`: a function ``(trial_id, result) -> bool``, or an object that can be called so, whose
+    ``stop_all()``, if it has one, ends the experiment; the trial id is its number in five digits.
+    An object is copied: it may remember, and whoever begins anew begins with one that does not.
     """
 
     def __init__(self, limits: Mapping[str, float], custom: Rule | None = None) -> None:
@@ -35,9 +44,8 @@ class StopRules:
                     "and result, or a Stopper",
                 )
             )
-        if hasattr(custom, "stop_all"):  # it remembers; what is replayed begins with a fresh one
-            custom = copy.deepcopy(custom)
-        self._limits, self._custom = dict(limits), custom
+        self._limits = dict(limits)
+        self._custom = custom if isinstance(custom, _FUNCTIONS) else copy.deepcopy(custom)
 
     def needs(self) -> list[str]:
         """The metrics that the limits and a stopper name."""

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunerl.control.aggregate import objective
 from tunerl.errors import InvalidSpec, Problem, nearest
-from tunerl.schedulers.base import Decision, Stop
+from tunerl.schedulers.base import Decision, Stop, Verdict
 from tunerl.schedulers.rungs import number
 from tunerl.schedulers.timed import TimedScheduler
 from tunerl.searchers.optuna_study import HistoryStorage, frozen
@@ -99,7 +99,14 @@ class OptunaPruner(TimedScheduler):
         if not pruned:
             return []
         self._storage.trials[trial].state = TrialState.PRUNED
-        return [Stop(trial)]
+        return [Stop(trial, verdict=self._verdict(known))]
+
+    def _verdict(self, pruned: FrozenTrial) -> Verdict:
+        step, value = pruned.last_step or 0, _last(pruned)
+        seen = [trial for trial in self._storage.trials if trial.intermediate_values]
+        others = [trial for trial in seen if trial.number != pruned.number]
+        by = f"Optuna's {type(self._made).__name__}"
+        return Verdict(step, math.nan if value is None else value, math.nan, len(others), by=by)
 
     def on_complete(self, trial: int, result: Mapping[str, Any] | None) -> list[Decision]:
         known = self._storage.of(trial)

@@ -13,9 +13,7 @@ from tunerl import statistics
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.searchers.base import History, Observation, Searcher, Wait
 from tunerl.space import Space
-from tunerl.trial import Config, Reason, Status
-
-TRIAL_INDEX = "__trial_index__"
+from tunerl.trial import TRIAL_INDEX, Config, Reason, Status
 
 
 class Repeater(Searcher):
@@ -23,7 +21,8 @@ class Repeater(Searcher):
 
     `searcher` sees one trial for them: it runs until all have ended, and its value is the mean of
     their last ones; one that failed is left out. `set_index`: the configuration tells the trial its
-    place, as ``__trial_index__``. `num_samples` counts trials, as in Ray Tune, up to whole groups.
+    place, as ``__trial_index__``; a trainable that says which hyperparameters it has is not told.
+    `num_samples` counts trials, as in Ray Tune, up to whole groups.
     """
 
     name = "repeater"

@@ -77,7 +77,7 @@ function columns(model, found) {
     ...(found?.brackets.length ? [{ key: "bracket", label: "Bracket", numeric: true, text: (row) => number(row.bracket) }] : []),
     { key: "time", label: "Stopped at", title: unit, numeric: true, text: (row) => number(row.time) },
     { key: "value", label: "It had", title: model.objective, numeric: true, text: (row) => number(row.value) },
-    { key: "needed", label: "Needed", title: "what the others had set as the bar", numeric: true, text: (row) => number(row.needed) },
+    { key: "needed", label: "Needed", title: "what the others had set as the bar, or who judged", numeric: true, text: (row) => row.by ?? number(row.needed) },
     { key: "rivals", label: "Against", numeric: true, text: (row) => `${row.rivals} other${row.rivals === 1 ? "" : "s"}` },
   ].map((column) => ({ ...column, sortable: false }));
 }
