@@ -57,7 +57,7 @@ def test_a_trial_of_a_lost_worker_goes_on_from_its_checkpoint_and_its_counters_g
     metrics = [r.metrics for r in experiment.store.results(experiment.id)]
     assert [m["num_env_steps_sampled_lifetime"] for m in metrics] == [7 * i for i in range(1, 9)]
     times = [m["time_total_s"] for m in metrics]
-    assert lost == 2 or times == sorted(times)
+    assert lost == 2 or times[lost] > times[lost - 3]  # of its checkpoint
     assert [join.checkpoint is None for join in joins(runtime)] == [True, lost == 2]
     assert experiment.trials[0].failures == 0
 

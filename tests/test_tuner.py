@@ -111,8 +111,8 @@ def test_what_cannot_be_run_is_refused_at_once(given: dict[str, Any], path: str)
     assert any(problem.path.startswith(path) for problem in caught.value.problems)
 
 
-def test_options_that_do_not_exist_are_type_errors() -> None:
-    with pytest.raises(TypeError, match="log_to_file"):
+def test_options_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(InvalidSpec, match="log_to_file"):
         RunConfig(log_to_file=True)  # type: ignore[call-arg]
 
 
