@@ -94,9 +94,11 @@ def trained(name: str, config: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("name", SPECS)
 def test_every_field_is_in_a_table(name: str) -> None:
     from algorithms.core.specs.parameters import CommonParameters
+    from algorithms.offline.trace import OutputParameters
 
-    own = set(hyperparameters(SPECS[name].parameters)) - set(hyperparameters(CommonParameters))
-    changed = set(hyperparameters(CommonParameters)) & (EVERY.keys() | OWN[name].keys())
+    common = {*hyperparameters(CommonParameters), *hyperparameters(OutputParameters)}
+    own = set(hyperparameters(SPECS[name].parameters)) - common
+    changed = common & (EVERY.keys() | OWN[name].keys())
     assert own | changed == EVERY.keys() | OWN[name].keys()
 
 

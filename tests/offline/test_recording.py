@@ -16,6 +16,7 @@ from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.offline import Writer, load, record
 from algorithms.offline.recording import random_actions
 from algorithms.offline.runs import Runs
+from tests.algorithms import turns
 from tests.algorithms.support import lone, open_pack, timeless, tiny
 from tunerl import registry
 from tunerl.errors import InvalidConfig, InvalidInput
@@ -228,6 +229,28 @@ def test_an_agent_with_a_replay_buffer_is_traced_too(tmp_path: Path) -> None:
     assert len(found) == 80
     np.testing.assert_array_equal(found.new_obs[~found.last], found.obs[1:][~found.last[:-1]])
     assert (found.terminateds[:-1] == found.last[:-1]).all()
+
+
+@pytest.mark.parametrize("name", turns.SPECS)
+def test_agents_that_learn_in_turns_are_traced_too(tmp_path: Path, name: str) -> None:
+    pack, plain, traced = turns.open_pack(name, turns.tiny()), ReplicaId(0, 0), ReplicaId(1, 0)
+    pack.join(plain, turns.tiny(), 5)
+    pack.join(traced, turns.tiny(output=str(tmp_path / "data")), 5)
+    reports = [pack.step() for _ in range(2)]
+    files = len(list((tmp_path / "data").iterdir()))
+    assert files <= 2  # one an iteration, however many fragments it had
+    pack.close()
+    for report in reports:
+        assert timeless(report[plain]) == timeless(report[traced])
+    assert torch.equal(*pack.flat)
+    found, last = load(tmp_path / "data"), report[traced]
+    assert len(found) == last["num_env_steps_sampled_lifetime"] > 150
+    ended = found.terminateds | found.truncateds
+    assert ended.sum() == last["env_runners/num_episodes_lifetime"] > 0
+    going_on = ~found.last
+    np.testing.assert_array_equal(found.new_obs[going_on], found.obs[1:][going_on[:-1]])
+    returns = found.episode_returns()[ended[found.last]]
+    assert returns.mean() == pytest.approx(last["env_runners/episode_return_mean"])
 
 
 def test_files_are_of_the_kind_and_size_that_were_asked_for(tmp_path: Path) -> None:

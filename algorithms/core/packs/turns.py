@@ -119,12 +119,14 @@ class TurnPack(AlgorithmPack):
         self.failures = {}
         self._begin(len(self.members))
         self.hp = self._vectors()
+        self.traces.begin()
         for _ in range(self.turns):
             batch = self._collect() if self.members else {}
             if not self.members:
                 break
             self.learn(batch)
             self._drop_broken()
+        self.failures |= self.traces.end()
         reports = self._reports(time.perf_counter() - started)
         reports = self.ended(reports)
         self._begin(0)
@@ -186,9 +188,7 @@ class TurnPack(AlgorithmPack):
         self.collected = []
         for _ in range(self.fragments):
             noise = self.sampler.noise([m.generator for m in self.members], self.horizon)
-            self.traces.begin()
             rollout = self.sampler.collect(self._acting, noise, self.lose)
-            self.failures |= self.traces.end()
             if not self.members:
                 return {}
             self.log.add(rollout)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from algorithms.core.lifting.optim import OPTIMISERS
 from algorithms.core.specs.parameters import CommonParameters, Value, grad_clip_by
+from algorithms.offline.trace import OutputParameters
 from tunerl.trainable import fixed, vector
 
 
 @dataclass(frozen=True)
-class TurnParameters(CommonParameters):
+class TurnParameters(OutputParameters, CommonParameters):
     """Fragments, batches, the optimiser."""
 
     rollout_fragment_length: int = fixed(
