@@ -72,6 +72,7 @@ class Agent:
         self._id, self._seed = id, seed
         self._guest = False
         self._policy: Policy | None = None
+        self._seen: tuple[Member, int, int] | None = None
         self._generator = self._action_generator()
         self._failed: Failure | None = None
 
@@ -187,6 +188,12 @@ class Agent:
             raise Conflict("this agent is trained by a sweep, which alone can train or stop it")
         if self._pack is not None and self._pack.busy:
             raise Conflict("this agent is in an iteration; train or stop it when that is over")
+
+    def _has_changed(self) -> bool:
+        """Whether it has learned, or was replaced, since this was asked last."""
+        record, before = self.record, self._seen
+        self._seen = record, record.iteration, record.updates
+        return before is None or before[0] is not record or before[1:] != self._seen[1:]
 
     # -- the pack -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Invariant: asking it for anything changes none of its training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from algorithms import building, lone, saved
@@ -103,12 +103,16 @@ class Algorithm(Agent):
         seed: int | None = None,
         *,
         explore: bool | None = None,
+        duration_fn: Callable[[int], int] | None = None,
+        evaluation_fn: Callable[..., Any] | None = None,
     ) -> ResultDict:
         """Play in environments of its own; ``["env_runners"]["episode_return_mean"]`` and so on.
 
         `duration`: of what `unit` says ("episodes" or "timesteps"). `explore`: sampled instead of
         the likeliest actions. What is not given is as configured. Equal seeds give equal numbers;
-        None is the agent's own.
+        None is the agent's own. `duration_fn`: told how much was played, how much more is to be,
+        instead of `duration`. `evaluation_fn` evaluates instead, as the
+        `custom_evaluation_function` of the configuration does where nothing but a seed is given.
         """
         pack = self._member()
         given = {
@@ -118,8 +122,11 @@ class Algorithm(Agent):
         }
         given = {name: value for name, value in given.items() if value is not None}
         resolve_fields(self.config.spec.parameters, given)
+        how = {"duration": duration, "unit": unit, "explore": explore, "more": duration_fn}
+        if evaluation_fn is not None and any(value is not None for value in how.values()):
+            raise InvalidInput("evaluation_fn evaluates by itself; give nothing else but a seed")
         seed = self._seed if seed is None else seed
-        metrics = evaluate(pack, self._id, seed=seed, duration=duration, unit=unit, explore=explore)
+        metrics = evaluate(pack, self._id, seed=seed, function=evaluation_fn, **how)
         return ResultDict.nested(metrics)
 
     # -- acting ---------------------------------------------------------------------------------
@@ -184,7 +191,7 @@ class Algorithm(Agent):
     def get_policy(self, policy_id: str = DEFAULT_POLICY) -> Policy:
         """The agent as it is now; training does not change what was handed out."""
         check_policy(policy_id)
-        if self._policy is None:
+        if self._has_changed() or self._policy is None:
             pack = self._member()
             actor = pack.actor(self.record)
             self._policy = Policy(pack, self._state(), self._generator, actor)

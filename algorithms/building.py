@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from algorithms import callbacks, saved
 from algorithms.config import AlgorithmConfig
+from algorithms.core.packs import own_evaluation
+from algorithms.core.packs.own_evaluation import FIELD
 from algorithms.core.specs.names import recalled
 from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.offline.dataset import data_may_be_gone
 from tunerl import registry
 from tunerl.errors import CheckpointError, InvalidConfig, NotFound
+from tunerl.trial import ReplicaId
 
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
+    from algorithms.core.packs.pack import AlgorithmPack
 
 log = logging.getLogger(__name__)
 classes: dict[str, type[Algorithm]] = {}
@@ -27,6 +31,12 @@ def algorithm_class(spec: AlgorithmSpec) -> type[Algorithm]:
     from algorithms.algorithm import Algorithm
 
     return classes.get(spec.name) or type(spec.name, (Algorithm,), {"spec": spec})
+
+
+def agent_in(pack: AlgorithmPack, id: ReplicaId) -> Algorithm:
+    """A member of a pack as an `Algorithm`: that which owns the pack, or one to look at it."""
+    owner: Algorithm | None = pack.owner
+    return owner or algorithm_class(pack.spec).within(pack, id)
 
 
 def configuration(cls: type[Any], config: Any, env: Any) -> AlgorithmConfig:
@@ -50,11 +60,12 @@ def of_checkpoint(cls: type[Algorithm], checkpoint: Any, replica: int | None, co
     state, meta = saved.load(checkpoint, replica)
     found = class_for(cls, str(meta.get("trainable")))
     settings = {**recalled(meta["config"]), **dict(config or {})}
-    if "callbacks" not in (config or {}) and any(callbacks.problems(settings.get("callbacks"))):
-        log.warning(
-            "the callbacks %s of %s are not known in this program; the agent goes on without them "
-            "(config={'callbacks': ...} gives it others)", settings.pop("callbacks"), checkpoint
-        )  # fmt: skip
+    for name, problems in (("callbacks", callbacks.problems), (FIELD, own_evaluation.problems)):
+        if name not in (config or {}) and any(problems(settings.get(name))):
+            log.warning(
+                "the %s %s of %s is not known in this program; the agent goes on without it "
+                "(config={%r: ...} gives it another)", name, settings.pop(name), checkpoint, name
+            )  # fmt: skip
     try:
         with data_may_be_gone():
             algorithm = found(settings)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from algorithms.core.specs import names
-from tunerl import registry
 from tunerl.errors import InvalidConfig, Problem, TrainableError, nearest
 
 SHARED = "callbacks"
@@ -99,21 +98,8 @@ def shared_name(callbacks: Any) -> Any:
 
 def _shared_each(given: Any) -> Any:
     if isinstance(given, list | tuple):
-        return [_shared_one(thing) for thing in given]
-    return _shared_one(given)
-
-
-def _shared_one(thing: Any) -> Any:
-    if isinstance(thing, str) or not callable(thing):
-        return thing
-    known, name = registry.shared(SHARED), names.word(thing)
-    same = next((word for word, other in known.items() if other is thing), None)
-    if same is not None:
-        return same
-    taken = sum(word == name or word.startswith(f"{name}#") for word in known)
-    name = f"{name}#{taken}" if taken else name
-    registry.share(SHARED, name, thing)
-    return name
+        return [names.share(SHARED, thing) for thing in given]
+    return names.share(SHARED, given)
 
 
 def problems(given: Any) -> Iterator[Problem]:
@@ -149,23 +135,13 @@ def _parts(given: Any) -> Iterator[tuple[str | None, Any]]:
     if isinstance(given, Mapping):
         for hook, functions in given.items():
             for function in functions if isinstance(functions, list | tuple) else [functions]:
-                found = _found(function)
+                found = names.shared(SHARED, function)
                 if not callable(found):
                     raise InvalidConfig(Problem("callbacks", f"{hook}={found!r} is no function"))
                 yield str(hook), found
         return
     for thing in given if isinstance(given, list | tuple) else [given]:
-        yield None, _found(thing)
-
-
-def _found(thing: Any) -> Any:
-    if not isinstance(thing, str):
-        return thing
-    known = registry.shared(SHARED)
-    if thing not in known:
-        told = f"{thing!r} is not known here; callbacks are Python: give them to config.callbacks()"
-        raise InvalidConfig(Problem("callbacks", told))
-    return known[thing]
+        yield None, names.shared(SHARED, thing)
 
 
 def has(given: Any, hooks: Sequence[str]) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms import callbacks
 from algorithms.core import nets
+from algorithms.core.packs import own_evaluation
+from algorithms.core.specs import names
 from algorithms.core.specs.spec import AlgorithmSpec
 from algorithms.given import copied, is_domain, is_space, model_settings, set_log_level
 from algorithms.keywords import METHODS, MISSING_METHODS, MODEL, ONCE, canonical, foreign_to
@@ -98,7 +100,11 @@ class AlgorithmConfig:
         return self._set("offline_data", settings)
 
     def evaluation(self, **settings: Any) -> Self:
-        """`evaluation_config`: ``explore``, ``env``, ``env_config`` of evaluation."""
+        """`evaluation_config`: ``explore``, ``env``, ``env_config`` of evaluation.
+
+        `custom_evaluation_function`: ``function(algorithm, env_runner_group)`` that evaluates
+        instead, and returns metrics or ``(metrics, env_steps, agent_steps)``.
+        """
         return self._set("evaluation", settings)
 
     def debugging(self, *, log_level: str | None = None, **settings: Any) -> Self:
@@ -285,6 +291,10 @@ class AlgorithmConfig:
         if name == "callbacks":
             value = callbacks.shared_name(value)
             if wrong := list(callbacks.problems(value)):
+                raise InvalidConfig(wrong)
+        if name == own_evaluation.FIELD:
+            value = names.share(name, value)
+            if wrong := list(own_evaluation.problems(value)):
                 raise InvalidConfig(wrong)
         if is_space(value):
             return {name: value}

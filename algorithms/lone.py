@@ -83,7 +83,10 @@ def counted(algorithm: Algorithm) -> ResultDict:
     Raises what the step raises, and `MetricError` for what are no metrics.
     """
     before, started = algorithm.record.iteration, time.perf_counter()
+    least = algorithm.config["min_time_s_per_iteration"] or 0.0
     given: Any = algorithm.training_step()
+    while algorithm.record.iteration == before and time.perf_counter() - started < least:
+        given = algorithm.training_step()
     found = flatten(given if given is not None else {})
     found.pop("config", None)
     member = algorithm.record

@@ -32,6 +32,10 @@ class PPOParameters(OutputParameters, CommonParameters):
     """What can be tuned. RLlib's names; defaults that learn (CleanRL's and SB3's, not RLlib's)."""
 
     train_batch_size: int = fixed(4096, "environment steps of one agent per iteration", low=1)
+    min_sample_timesteps_per_iteration: int | None = fixed(
+        None, "report after so many environment steps, rounded up to whole batches; None: each",
+        low=0, optional=True,
+    )  # fmt: skip
     minibatch_size: int | None = fixed(
         128, "samples per update; None: the whole batch", low=2, optional=True,
         search={"choice": [32, 64, 128, 256, 512]},
@@ -85,7 +89,12 @@ class PPOPack(OnPolicyPack):
 
     algorithm = "PPO"
     recurrent = True
-    unseen = ("train_batch_size", "minibatch_size", "num_envs_per_env_runner")
+    unseen = (
+        "train_batch_size",
+        "minibatch_size",
+        "num_envs_per_env_runner",
+        "min_sample_timesteps_per_iteration",
+    )
     statistics = (
         "total_loss",
         "policy_loss",
@@ -140,6 +149,10 @@ class PPOPack(OnPolicyPack):
         fraction = mean(((ratio - 1).abs() > hp["clip_param"]).float(), weights)
         statistics = (total, policy_loss, vf_loss, vf_unclipped, entropy, kl, approx_kl, fraction)
         return total, torch.stack(statistics).detach()
+
+    def rounds(self) -> int:
+        least = self.shared["min_sample_timesteps_per_iteration"] or 1
+        return int(-(-least // self.samples))
 
     def initial_adaptive(self, config: Config) -> dict[str, float]:
         return {"kl_coeff": config["kl_coeff"]}

@@ -25,8 +25,9 @@ class EnvRunnerGroup:
     Of the agent of `config`, or (as older programs have it) of ``policy_class(observation_space,
     action_space, config)`` in the environments that ``env_creator(config)`` makes. A dead runner is
     made anew, `max_num_env_runner_restarts` times in all, unless `restart_failed_env_runners` is
-    False; then `ignore_env_runner_failures` leaves it out of what is asked of all. `options` go to
-    each runner. Raises `InvalidInput`.
+    False; then `ignore_env_runner_failures` leaves it out of what is asked of all. `on_local_made`
+    is called with the local one when it has been made. `options` go to each runner. Raises
+    `InvalidInput`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class EnvRunnerGroup:
         ignore_env_runner_failures: bool = False,
         sample_timeout_s: float | None = None,
         num_cpus_per_env_runner: float = 1.0,
+        on_local_made: Callable[[Any], None] | None = None,
         **options: Any,
     ) -> None:
         own = config if isinstance(config, AlgorithmConfig) else None
@@ -68,6 +70,7 @@ class EnvRunnerGroup:
         kind: type = RemoteRunner if own is not None else PolicyRunner
         given = {"spec": spec} if own is not None else {}
         self._make_local: Callable[[], Any] = lambda: kind(**given, **arguments(0))
+        self._on_local_made = on_local_made
         recipe = Recipe(kind, arguments, spec)
         self.fleet: Fleet | None = None
         if count:
@@ -80,6 +83,8 @@ class EnvRunnerGroup:
         """The runner of this process; made when it is first asked for."""
         if self._local is None:
             self._local = self._make_local()
+            if self._on_local_made is not None:
+                self._on_local_made(self._local)
         return self._local
 
     def local_worker(self) -> Any:

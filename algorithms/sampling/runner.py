@@ -17,8 +17,9 @@ from torch import Tensor
 from algorithms.config import AlgorithmConfig
 from algorithms.core.collecting.rollout import Rollout
 from algorithms.core.collecting.sampler import Act
+from algorithms.core.envs.no_envs import NoEnvs
 from algorithms.core.maths.running import RunningStats
-from algorithms.core.packs.member import Episodes, derived_seed
+from algorithms.core.packs.member import Episodes, derived_seed, window_of
 from algorithms.module import DEFAULT_POLICY, Module, Weights
 from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.sampling.asking import Asking
@@ -58,6 +59,8 @@ class EnvRunner(Asking):
         self.worker_index, self.num_workers = worker_index, num_workers
         settings = self.config.resolved() | {"num_env_runners": 0, "seed": None}
         pack: Any = self.config.spec.open_pack(settings)
+        if isinstance(pack.envs, NoEnvs):  # of an algorithm that learns from files
+            pack.envs = pack.sampler.envs = pack.make_envs(pack.num_envs)
         self.pack = pack
         seed = self.config["seed"] or 0 if seed is None else seed
         self.seed = derived_seed(seed, f"environment runner {worker_index}")
@@ -65,7 +68,7 @@ class EnvRunner(Asking):
         self.num_envs: int = self.pack.num_envs
         pair = (self.pack.obs_codec.space, self.pack.action_codec.space)
         self._chunker = Chunker(f"{self.seed % 16**8:08x}", self.num_envs, pair)
-        self._episodes = Episodes(self.num_envs)
+        self._episodes = Episodes(self.num_envs, window_of(settings))
         self._held: dict[str, SingleAgentEpisode] = {}  # incomplete ones, where whole are wanted
         self._resets = self._steps = 0
         self._common = RunningStats(self.pack.obs_codec.D)  # as it was when all were in step
@@ -259,7 +262,8 @@ class EnvRunner(Asking):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `get_state`, of a runner of the same configuration and seed."""
         self.pack.write(_ID, State(state["arrays"], state["values"]))
-        self._episodes = Episodes.from_json(state["episodes"])
+        window = window_of(self.pack.members[0].config)
+        self._episodes = Episodes.from_json(state["episodes"], window)
         self._chunker.open = [tuple(pair) for pair in state["open"]]
         self._chunker.made, self._resets, self._steps = state["counts"]
         held = [SingleAgentEpisode.from_state(episode) for episode in state["held"]]

@@ -66,6 +66,7 @@ def test_methods_chain_and_to_dict_holds_what_was_set() -> None:
         "evaluation_explore": True,
         "seed": 7,
         "restart_failed_env_runners": False,
+        "metrics_num_episodes_for_smoothing": 100,
         "num_learners": 0,
     }
     assert type(config.lr) is float

@@ -12,7 +12,7 @@ from algorithms.cql import CQLConfig
 from algorithms.iql import SPEC as IQL
 from tests.algorithms import test_imitation_parameters as imitation
 from tests.algorithms.soft import lone, open_pack, same
-from tests.algorithms.support import timeless
+from tests.algorithms.support import APART, timeless
 from tests.support import offline
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import Failure, hyperparameters
@@ -84,7 +84,7 @@ BOUNDED = {"CQL": {"clip_actions"}, "IQL": set()}  # has one value there
 @BOTH
 def test_every_field_is_in_a_table(name: str) -> None:
     tables = {*VECTORS[name], *FIXED, *OWN_FIXED[name]}
-    rest = imitation.TOLD_APART | imitation.EXECUTION | BOUNDED[name] | CALLBACKS
+    rest = imitation.TOLD_APART | imitation.EXECUTION | BOUNDED[name] | CALLBACKS | APART
     assert tables | rest == set(hyperparameters(SPECS[name].parameters))
 
 

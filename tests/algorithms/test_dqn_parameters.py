@@ -41,6 +41,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "seed": (1, {}),
     "train_batch_size": (9, {}),
     "min_sample_timesteps_per_iteration": (70, {}),
+    "metrics_num_episodes_for_smoothing": (1, {}),
     "rollout_fragment_length": (2, {}),
     "training_intensity": (1.0, {}),
     "num_steps_sampled_before_learning_starts": (30, {}),

@@ -13,7 +13,7 @@ import torch
 from algorithms.core.nets.preprocessors import NoPreprocessor, register_preprocessor
 from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.ppo import SPEC, PPOParameters
-from tests.algorithms.support import RUNNERS, lone, open_pack, tiny
+from tests.algorithms.support import APART, RUNNERS, lone, open_pack, tiny
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import hyperparameters
 from tunerl.trial import ReplicaId
@@ -56,6 +56,8 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "keep_per_episode_custom_metrics": (True, {"callbacks": {"on_episode_end": measured}}),
     "seed": (1, {}),
     "train_batch_size": (96, {}),
+    "min_sample_timesteps_per_iteration": (65, {}),
+    "metrics_num_episodes_for_smoothing": (1, {}),
     "minibatch_size": (16, {}),
     "num_epochs": (3, {}),
     "shuffle_batch_per_epoch": (False, {}),
@@ -100,6 +102,7 @@ OUTPUT = {"output", "output_write_method", "output_max_rows_per_file", "output_m
 EXECUTION = {
     *OUTPUT,
     *RUNNERS,
+    *APART,
     "env_step_timeout_s",  # this and the next: in tests/envs
     "is_atari",
     "gym_env_vectorize_mode",

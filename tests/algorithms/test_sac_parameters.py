@@ -67,6 +67,7 @@ EXECUTION = ANYWHERE | {
     "clip_actions",  # has one value
     "callbacks",  # this and the next: in test_callbacks
     "keep_per_episode_custom_metrics",
+    "metrics_num_episodes_for_smoothing",  # in test_reporting
 }
 MODEL_EFFECTS: dict[str, Any] = {
     "fcnet_hiddens": [8, 8],

@@ -105,12 +105,10 @@ class Hooks:
 
     def algorithm(self, id: ReplicaId) -> Any:
         """The agent as an `Algorithm`: that which owns the pack, or one made for looking at it."""
-        if self.pack.owner is not None:
-            return self.pack.owner
         if id not in self._algorithms:
-            from algorithms.building import algorithm_class
+            from algorithms.building import agent_in
 
-            self._algorithms[id] = algorithm_class(self.pack.spec).within(self.pack, id)
+            self._algorithms[id] = agent_in(self.pack, id)
         return self._algorithms[id]
 
     def call(self, id: ReplicaId, hook: str, prefix: str = "", **given: Any) -> None:

@@ -22,6 +22,11 @@ from tunerl.trial import Config, Metrics
 WINDOW = 100
 
 
+def window_of(config: Mapping[str, Any]) -> int:
+    """Over how many of the last episodes returns are averaged."""
+    return int(config.get("metrics_num_episodes_for_smoothing", WINDOW))
+
+
 def scheduled(value: Any, step: int) -> float:
     """A constant, or the value at `step` of ``[[0, v0], [t1, v1], ...]``, linear in between."""
     if isinstance(value, list | tuple):
@@ -46,13 +51,13 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 
 class Episodes:
-    """Returns and lengths of a member's episodes: those under way, and the last `WINDOW` ended."""
+    """Returns and lengths of a member's episodes: those under way, and the last `window` ended."""
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, window: int = WINDOW) -> None:
         self.running_return = np.zeros(num_envs)
         self.running_length = np.zeros(num_envs, np.int64)
-        self.returns: deque[float] = deque(maxlen=WINDOW)
-        self.lengths: deque[int] = deque(maxlen=WINDOW)
+        self.returns: deque[float] = deque(maxlen=window)
+        self.lengths: deque[int] = deque(maxlen=window)
         self.lifetime = 0
         self.recent = 0
 
@@ -76,6 +81,12 @@ class Episodes:
         self.running_return = total[-1] - returned
         self.running_length = length[-1] - counted
 
+    def keep(self, window: int) -> None:
+        """From now on the last `window` count."""
+        if window != self.returns.maxlen:
+            self.returns = deque(self.returns, window)
+            self.lengths = deque(self.lengths, window)
+
     def metrics(self) -> Metrics:
         """RLlib's names; NaN until the first episode has ended."""
         returns, lengths = self.returns or [float("nan")], self.lengths or [float("nan")]
@@ -98,8 +109,8 @@ class Episodes:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Episodes:
-        made = cls(len(data["running_return"]))
+    def from_json(cls, data: Mapping[str, Any], window: int = WINDOW) -> Episodes:
+        made = cls(len(data["running_return"]), window)
         made.running_return = np.array(data["running_return"], np.float64)
         made.running_length = np.array(data["running_length"], np.int64)
         made.returns.extend(data["returns"])
@@ -144,7 +155,7 @@ class Member:
     def load(self, data: Mapping[str, Any]) -> None:
         """Take over a history; keeps its own config and seed."""
         self.generator.bit_generator.state = data["generator"]
-        self.episodes = Episodes.from_json(data["episodes"])
+        self.episodes = Episodes.from_json(data["episodes"], window_of(self.config))
         for name in ("iteration", "env_steps", "updates", "time_total_s"):
             setattr(self, name, data[name])
         self.adaptive = dict(data["adaptive"])

@@ -187,8 +187,9 @@ class OfflinePack(AlgorithmPack):
 
     def evaluated(self, member: Member, found: Metrics) -> None:
         """By these returns the best of several replicas is found."""
-        member.episodes.returns.clear()
-        member.episodes.returns.append(found["env_runners/episode_return_mean"])
+        if "env_runners/episode_return_mean" in found:  # an evaluation of one's own may lack it
+            member.episodes.returns.clear()
+            member.episodes.returns.append(found["env_runners/episode_return_mean"])
 
 
 def dataset_of(config: Config, needed: tuple[str, ...]) -> Dataset:

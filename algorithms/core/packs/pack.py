@@ -24,7 +24,7 @@ from algorithms.core.lifting.stack import LiftedForward
 from algorithms.core.maths.running import RunningStats
 from algorithms.core.packs.ground import Ground
 from algorithms.core.packs.iteration import Reports, advance
-from algorithms.core.packs.member import Episodes, Member, derived_seed
+from algorithms.core.packs.member import Episodes, Member, derived_seed, window_of
 from algorithms.core.packs.reporting import not_finite
 from algorithms.offline.trace import Traces
 from tunerl.errors import CheckpointError, Conflict, InvalidConfig, TrainableError
@@ -112,7 +112,7 @@ class AlgorithmPack(Ground):
             config,
             seed,
             np.random.Generator(np.random.PCG64(derived_seed(seed, "actions"))),
-            Episodes(self.num_envs),
+            Episodes(self.num_envs, window_of(config)),
             adaptive=self.initial_adaptive(config),
         )
         if state is None:
@@ -129,7 +129,9 @@ class AlgorithmPack(Ground):
         self._drop(self._row(id))
 
     def configure(self, id: ReplicaId, config: Config) -> None:
-        self.members[self._row(id)].config = self._checked(config)
+        member = self.members[self._row(id)]
+        member.config = self._checked(config)
+        member.episodes.keep(window_of(member.config))
 
     def write(self, id: ReplicaId, state: State) -> None:
         if self.iterating:
@@ -175,6 +177,10 @@ class AlgorithmPack(Ground):
     @abstractmethod
     def iterate(self) -> Reports:
         """One training iteration of every member; whoever fails in it has left."""
+
+    def rounds(self) -> int:
+        """How many of these are at least reported as one."""
+        return 1
 
     def evaluated(self, member: Member, found: Metrics) -> None:
         """What a member reached in evaluation at its interval."""

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from tunerl import registry
+from tunerl.errors import InvalidConfig, Problem
 from tunerl.trial import Config
 
 _used: dict[str, Any] = {}
@@ -35,6 +37,35 @@ def word(value: Any) -> str:
     return f"{name}:{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
+def share(kind: str, thing: Any) -> Any:
+    """The name by which workers of this process find a class or function again, as `shared`;
+    what is none as it is."""
+    if isinstance(thing, str) or not callable(thing):
+        return thing
+    known, name = registry.shared(kind), word(thing)
+    same = next((word for word, other in known.items() if other is thing), None)
+    if same is not None:
+        return same
+    taken = sum(word == name or word.startswith(f"{name}#") for word in known)
+    name = f"{name}#{taken}" if taken else name
+    registry.share(kind, name, thing)
+    return name
+
+
+def shared(kind: str, thing: Any) -> Any:
+    """What was given to `share`, by its name; what is no name as it is.
+
+    Raises `InvalidConfig`, at the path `kind`, for a name that is not known here.
+    """
+    if not isinstance(thing, str):
+        return thing
+    known = registry.shared(kind)
+    if thing not in known:
+        told = f"{thing!r} is not known here; it is Python: give it in a program, as an object"
+        raise InvalidConfig(Problem(kind, told))
+    return known[thing]
+
+
 def plain(value: Any) -> Any:
     """Settings as JSON: a class or function becomes its name."""
     if isinstance(value, Mapping):
@@ -47,7 +78,8 @@ def plain(value: Any) -> Any:
 def remember(config: Mapping[str, Any]) -> None:
     """Note the classes and functions of a configuration that is used here."""
     inner = [(config.get(name) or {}).get(key) for name, key in _INNER]
-    for value in (config.get("env"), *inner, *_leaves(config.get("callbacks"))):
+    own = (config.get("env"), config.get("custom_evaluation_function"))
+    for value in (*own, *inner, *_leaves(config.get("callbacks"))):
         if callable(value):
             _used[word(value)] = value
 
@@ -63,8 +95,9 @@ def _leaves(value: Any) -> list[Any]:
 def recalled(config: Mapping[str, Any]) -> Config:
     """The settings of a checkpoint, with the classes that they name, as far as they were used."""
     found = dict(config) | {"env": _recalled(config.get("env"))}
-    if config.get("callbacks") is not None:
-        found["callbacks"] = _each_recalled(config["callbacks"])
+    for name in ("callbacks", "custom_evaluation_function"):
+        if config.get(name) is not None:
+            found[name] = _each_recalled(config[name])
     for name, key in _INNER:
         inner = found.get(name)
         if isinstance(inner, Mapping) and key in inner:

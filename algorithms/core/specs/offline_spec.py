@@ -10,6 +10,7 @@ import gymnasium
 from algorithms.core.envs.spaces import check_spaces
 from algorithms.core.packs.evaluation import evaluation_environment, evaluation_problems
 from algorithms.core.packs.offline_pack import OfflinePack
+from algorithms.core.packs.own_evaluation import FIELD
 from algorithms.core.specs.pays import COMPILE_SECONDS, saved
 from algorithms.core.specs.spec import AlgorithmSpec, spaces_of
 from algorithms.offline.dataset import load
@@ -36,7 +37,7 @@ class OfflineSpec(AlgorithmSpec):
                 given[name] = to_json(given[name])
         full = super().resolve(given)
         full["input_"] = places(full["input_"])
-        if evaluation_environment(full)["env"] is None:
+        if evaluation_environment(full)["env"] is None and full[FIELD] is None:
             if given.get("evaluation_interval") is not None:
                 where = "there is nothing to evaluate in; name an environment: .environment(...)"
                 raise InvalidConfig(Problem("evaluation_interval", where))

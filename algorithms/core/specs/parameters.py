@@ -56,6 +56,14 @@ class AgentParameters:
     evaluation_config: dict[str, Any] | None = vector(
         None, "env and env_config of evaluation, where they differ from training's", optional=True
     )
+    min_time_s_per_iteration: float | None = vector(
+        None, "a lone agent's: go on until so many seconds are over, and report that as one "
+        "iteration (its length is then up to the clock)", low=0.0, optional=True,
+    )  # fmt: skip
+    custom_evaluation_function: Any = vector(
+        None, "called instead, as (algorithm, env_runner_group): the metrics of evaluation",
+        optional=True,
+    )  # fmt: skip
     callbacks: Any = fixed(
         None, "classes of callbacks, or functions by the name of their hook", optional=True
     )
@@ -74,6 +82,9 @@ class CommonParameters(AgentParameters):
 
     keep_per_episode_custom_metrics: bool = vector(
         False, "report an episode's custom_metrics as lists, not as mean, least and largest"
+    )
+    metrics_num_episodes_for_smoothing: int = vector(
+        100, "over how many of the last episodes returns and lengths are averaged", low=1
     )
     num_env_runners: int = fixed(
         0,

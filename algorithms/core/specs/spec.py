@@ -16,9 +16,10 @@ from algorithms.core.dists.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
 from algorithms.core.lifting import warming
 from algorithms.core.nets.preprocessors import custom_preprocessor
+from algorithms.core.packs import own_evaluation
 from algorithms.core.packs.evaluation import evaluation_problems
 from algorithms.core.packs.reporting import REPORTED
-from algorithms.core.specs import names
+from algorithms.core.specs import alone, names
 from algorithms.core.specs.pays import COMPILE_SECONDS, saved
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.hyperparameters import resolve_fields, schema
@@ -91,6 +92,7 @@ class AlgorithmSpec(TrainableSpec):
         except InvalidConfig as error:
             problems += error.problems
         problems += callbacks.problems(full.get("callbacks"))
+        problems += own_evaluation.problems(full.get(own_evaluation.FIELD))
         if not problems:
             full["model"] = model
             problems += self.problems(full)
@@ -117,15 +119,7 @@ class AlgorithmSpec(TrainableSpec):
         return problems + (check(config) if check is not None else [])
 
     def objections(self, config: Config) -> list[Problem]:
-        """A pack learns as a whole, in its own process."""
-        given = config.get("num_learners", 0)
-        if given <= 1:
-            return []
-        message = (
-            f"{given} given, but the agents of an experiment learn in packs, each in one process; "
-            "leave it at 0 (a lone agent, as of config.build(), takes more)"
-        )
-        return [Problem("num_learners", message)]
+        return list(alone.objections(config))
 
     def spaces(self, config: Config) -> tuple[Any, Any]:
         """Observation and action space that an agent of this configuration has."""
@@ -205,8 +199,8 @@ class AlgorithmSpec(TrainableSpec):
         return found
 
     def metrics(self, config: Config) -> Sequence[str] | None:
-        """Callbacks, and iterations of one's own, may report whatever they like."""
-        if self.kind is not None or config["callbacks"]:
+        """Functions of the user's, and iterations of one's own, may report what they like."""
+        if self.kind is not None or config["callbacks"] or config[own_evaluation.FIELD]:
             return None
         return (*REPORTED, "evaluation/*") if config["evaluation_interval"] else REPORTED
 
