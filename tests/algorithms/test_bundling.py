@@ -74,7 +74,6 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch imports its own
 @pytest.mark.skipif(not compiling.compiler_available(), reason="no C++ compiler")
 def test_a_compiled_graph_is_one_file_and_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: list[int]

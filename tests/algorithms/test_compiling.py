@@ -15,7 +15,6 @@ from tests.algorithms.support import lone, tiny
 
 pytestmark = [
     pytest.mark.skipif(not compiling.compiler_available(), reason="no C++ compiler"),
-    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),  # torch imports its own
 ]
 
 

@@ -13,7 +13,6 @@ from tunerl.statistics import iqm
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch imports its own
 @pytest.mark.parametrize("name", CASES)
 def test_it_reaches_what_is_published(name: str) -> None:
     found = train(CASES[name]).final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_one_resumed_from_disk_in_another_pack_equals_the_uninterrupted(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("minibatch", [21, 24, 32])
 @pytest.mark.parametrize("name", ["cartpole", "odd"])
-def test_compiled_updates_keep_the_invariant(name: str, minibatch: int) -> None:
+def test_compiled_updates_keep_the_invariant(
+    name: str, minibatch: int, caplog: pytest.LogCaptureFixture
+) -> None:
     sizes = {"minibatch_size": minibatch, "train_batch_size": 3 * minibatch}
     config = CONFIGS[name] | {"torch_compile_learner": True, **sizes}
     metrics, state = lone(config, SEED, 2)
@@ -145,6 +148,7 @@ def test_compiled_updates_keep_the_invariant(name: str, minibatch: int) -> None:
         assert train(pack, ME, 2) == metrics
         same(pack.read(ME), state)
         pack.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 FAULTS = [
