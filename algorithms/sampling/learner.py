@@ -265,6 +265,17 @@ class SpreadUpdate:
         flat, state, norm = step(self.whole, flat, state, gradient, hp)
         return flat, state, torch.cat([statistics, norm[:, None]], 1)
 
+    def several(
+        self, flat: Tensor, state: AdamState, batches: Batch, hp: Batch
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """As `LiftedUpdate` has it."""
+        total, columns = torch.zeros(()), [value.unbind(0) for value in batches.values()]
+        for items in zip(*columns, strict=True):
+            batch = dict(zip(batches, items, strict=True))
+            flat, state, statistics = self(flat, state, batch, hp)
+            total = total + statistics
+        return flat, state, total / len(columns[0])
+
     def _parts(self, batch: Batch) -> Sequence[Arrays]:
         number = len(self.fleet.actors)
         size = next(iter(batch.values())).shape[1]

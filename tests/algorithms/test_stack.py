@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.core.lifting.optim import AdamState
+from algorithms.core.lifting.optim import Adam, AdamState, RMSprop
 from algorithms.core.lifting.stack import (
     TRACED_SIZES,
     Layout,
@@ -155,6 +155,29 @@ def test_a_compiled_update_agrees_and_has_the_same_bits_at_every_number_of_rows(
     for own, full, traced in zip(part, whole, plain, strict=True):
         assert torch.equal(own, full[[5, 6]])
         torch.testing.assert_close(full, traced, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", [Adam(), RMSprop()], ids=["adam", "rmsprop"])
+def test_several_updates_in_one_call_are_the_same_updates(rule: Any) -> None:
+    network = small()
+    update = LiftedUpdate(Layout(network), network, regression, False, rule)
+    generator, rows = torch.Generator().manual_seed(1), 4
+    flat = stack(network, rows)
+    state = rule.fresh(flat)._replace(steps=torch.tensor([0.0, 7.0, 100.0, 5000.0]))
+    names = ("grad_clip", "weight", *rule.vectors)
+    hp = {name: torch.full((rows,), 0.01) for name in names}
+    batches = {
+        "obs": torch.randn(37, rows, *ODD[:2], generator=generator),
+        "target": torch.randn(37, rows, ODD[0], generator=generator),
+    }
+    *together, mean = update.several(flat, state, batches, hp)
+    found = []
+    for i in range(37):
+        flat, state, statistics = update(flat, state, {n: x[i] for n, x in batches.items()}, hp)
+        found.append(statistics)
+    torch.testing.assert_close(mean, torch.stack(found).mean(0))
+    assert torch.equal(together[0], flat)
+    assert all(torch.equal(a, b) for a, b in zip(together[1], state, strict=True))
 
 
 def test_a_row_that_becomes_nan_stays_alone() -> None:

@@ -91,6 +91,8 @@ def _compiled(graph: GraphModule, args: Sequence[Tensor], like: list[Any]) -> Ca
 
     with _one_at_a_time(graph, like), torch.no_grad(), bundled():
         fast: Callable[..., Any] = inductor_compile(graph, like, options=dict(INDUCTOR_OPTIONS))
+        # called from plain Python, it need not tell Dynamo to look away at each call
+        fast = getattr(fast, "_torchdynamo_orig_callable", fast)
         fast(*args)
     return fast
 

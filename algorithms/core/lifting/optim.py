@@ -6,9 +6,10 @@ an `Optimiser`; what it is called with is a row's, so each row has its own rate,
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -116,6 +117,12 @@ class Optimiser(ABC):
         """`hp` `[K]` with what is better worked out once a row than once a parameter."""
         return hp
 
+    def ahead(
+        self, hp: dict[str, Tensor], state: AdamState, updates: int
+    ) -> Iterable[dict[str, Tensor]]:
+        """What `prepared` would give at each of the next `updates`."""
+        return itertools.repeat(hp, updates)
+
     @abstractmethod
     def step(
         self, parameters: Tensor, gradient: Tensor, state: AdamState, hp: dict[str, Tensor]
@@ -131,6 +138,15 @@ class Adam(Optimiser):
     def prepared(self, hp: dict[str, Tensor], state: AdamState) -> dict[str, Tensor]:
         step, scale = bias_corrected(hp["lr"], state.steps + 1)
         return {**hp, "step": step, "scale": scale}
+
+    def ahead(
+        self, hp: dict[str, Tensor], state: AdamState, updates: int
+    ) -> Iterable[dict[str, Tensor]]:
+        steps = state.steps + torch.arange(1, updates + 1).unsqueeze(1)
+        corrected = (part.unbind(0) for part in bias_corrected(hp["lr"], steps))
+        return (
+            {**hp, "step": step, "scale": scale} for step, scale in zip(*corrected, strict=True)
+        )
 
     def step(
         self, parameters: Tensor, gradient: Tensor, state: AdamState, hp: dict[str, Tensor]

@@ -208,13 +208,42 @@ class LiftedUpdate:
         `at`: where the gradient is taken (older parameters, say); else at `flat` itself.
         """
         hp = self.rule.prepared(hp, state)
+        run = self._graph(flat, state, batch, hp, at)
+        extra = () if at is None else (at,)
+        flat, mean, square, steps, statistics = run(
+            *extra, flat, *state, *batch.values(), *hp.values()
+        )
+        return flat, AdamState(mean, square, steps), statistics
+
+    def several(
+        self, flat: Tensor, state: AdamState, batches: Batch, hp: Batch
+    ) -> tuple[Tensor, AdamState, Tensor]:
+        """One update after the other, with the batches `[M, K, ...]`; the mean of their statistics.
+
+        What stays the same from one to the next is worked out once.
+        """
+        columns = [value.unbind(0) for value in batches.values()]
+        run, total = None, torch.zeros(())
+        ahead = self.rule.ahead(hp, state, len(columns[0]))
+        for items, own in zip(zip(*columns, strict=True), ahead, strict=True):
+            if run is None:
+                run = self._graph(flat, state, dict(zip(batches, items, strict=True)), own)
+            flat, mean, square, steps, statistics = run(flat, *state, *items, *own.values())
+            state = AdamState(mean, square, steps)
+            total = total + statistics
+        return flat, state, total / len(columns[0])
+
+    def _graph(
+        self, flat: Tensor, state: AdamState, batch: Batch, hp: Batch, at: Tensor | None = None
+    ) -> Callable[..., Any]:
+        """What runs for arguments of these shapes: ``(*at, flat, *state, *batch, *hp)``."""
         extra = () if at is None else (at,)
         key = (len(flat), len(extra), *((name, *value.shape) for name, value in batch.items()))
-        args = (*extra, flat, *state, *batch.values(), *hp.values())
         if key not in self.graphs:
+            args = (*extra, flat, *state, *batch.values(), *hp.values())
             self.graphs[key] = self._build(len(extra), list(batch), list(hp), args)
-        flat, mean, square, steps, statistics = self.graphs[key](*args)
-        return flat, AdamState(mean, square, steps), statistics
+        run: Callable[..., Any] = self.graphs[key]
+        return run
 
     def _build(
         self, extra: int, names: list[str], hp_names: list[str], args: tuple[Tensor, ...]

@@ -246,18 +246,14 @@ class OnPolicyPack(AlgorithmPack):
             .view(*index.shape, *value.shape[2:])
             for name, value in fields.items()
         }
-        total = torch.zeros(())
-        for i in range(len(index)):
-            batch = {name: value[i] for name, value in batches.items()}
-            flat, adam, statistics = self.update(flat, adam, batch, hp)
-            total = total + statistics
+        flat, adam, means = self.update.several(flat, adam, batches, hp)
         real = len(chunk)
         self.flat[chunk] = flat[:real]
         for part, new in zip(self.adam, adam, strict=True):
             part[chunk] = new[:real]
         for row in chunk:
             self.members[row].updates += len(index)
-        return total / len(index)
+        return means
 
     # -- reporting ----------------------------------------------------------------------------
 
