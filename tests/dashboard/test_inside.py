@@ -83,7 +83,7 @@ def test_importance_has_its_interval_or_says_why_not(open_page: Open, world: Wor
     page = open_page("#/experiments/sweep?tab=parameters")
     bars = "document.querySelector('.importance .chart')"
     until(page, f"{bars}?.data?.[0].x.join() === '0.1,0.3,0.6'")
-    expect(page.locator(".importance")).to_contain_text("the 20 trials that ran to their end")
+    expect(page.locator(".importance")).to_contain_text("finished trials (those stopped early")
     reach = page.evaluate(f"{bars}.data[0].error_x")
     assert reach["array"][2] == pytest.approx(0.12)
     assert reach["arrayminus"][2] == pytest.approx(0.3)

@@ -7,7 +7,7 @@ import { h, select, setText } from "../dom.js";
 import { Fetched } from "../fetched.js";
 import { short } from "../format.js";
 import * as router from "../router.js";
-import { ended, stoppedEarly } from "../trials.js";
+import { ended } from "../trials.js";
 
 const EVALUATORS = [["ped-anova", "PED-ANOVA"], ["fanova", "fANOVA"]];
 const MOST = 15;
@@ -38,8 +38,7 @@ export function importancePart({ onChange }) {
     const name = JSON.stringify([method, metric]);
     if (!sources.has(name)) sources.set(name, new Fetched(() => api.getImportance(model.id, { metric, evaluator: method }), PACE_MS));
     const source = sources.get(name);
-    // Who was stopped early has no number at the end, and is not compared.
-    const done = model.trials.filter((t) => t.status === "TERMINATED" && !stoppedEarly(t)).length;
+    const done = model.trials.filter((t) => t.status === "TERMINATED").length;
     const shown = () => evaluator.element.value === method && !closed && show(source, name, metric, done);
     shown();
     if (!source.busy) source.update(done, ended(model.experiment)).then(shown, retry);
@@ -73,5 +72,5 @@ export function importancePart({ onChange }) {
 function remark(metric, entries, done) {
   if (!entries.length) return "No hyperparameter was searched.";
   const more = entries.length > MOST ? ` The greatest ${MOST} of ${entries.length}.` : "";
-  return `Shares of what makes ${short(metric)} differ between the ${done.toLocaleString("en-US")} trials that ran to their end (not those stopped early); whiskers: 95 % by bootstrap over trials. Wide ones mean that the trials do not tell.${more}`;
+  return `Shares of what makes ${short(metric)} differ between the ${done.toLocaleString("en-US")} finished trials (those stopped early with what they had reached); whiskers: 95 % by bootstrap over trials. Wide ones mean that the trials do not tell.${more}`;
 }
