@@ -77,7 +77,12 @@ def assemble(
             frequency=saving.checkpoint_frequency,
             at_end=saving.checkpoint_at_end,
         ),
-        failure=FailureSpec(failing.max_failures, bool(failing.fail_fast), failing.hang_timeout_s),
+        failure=FailureSpec(
+            failing.max_failures,
+            bool(failing.fail_fast),
+            failing.hang_timeout_s,
+            failing.memory_limit_bytes,
+        ),
         storage=_storage(run.storage_path),
         python=tuple(name for name, part in python.items() if part is not None),
     )

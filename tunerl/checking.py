@@ -306,3 +306,6 @@ def _policies(spec: ExperimentSpec) -> Iterator[Problem]:
     if failure.hang_timeout_s is not None and not 0 < failure.hang_timeout_s < math.inf:
         limit = failure.hang_timeout_s
         yield Problem("failure.hang_timeout_s", f"{limit} given; seconds, more than 0, or none")
+    if failure.memory_limit_bytes is not None and not 0 < failure.memory_limit_bytes < math.inf:
+        limit = failure.memory_limit_bytes
+        yield Problem("failure.memory_limit_bytes", f"{limit} given; bytes, more than 0, or none")

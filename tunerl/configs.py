@@ -82,11 +82,15 @@ class FailureConfig:
     `fail_fast`: the first failed trial ends the experiment; "raise": and its error is raised.
     `hang_timeout_s`: how many seconds one training iteration of a pack may take (the first with all
     that comes before it: setup, compiling) until its worker is ended, which counts as a failure of
-    the trial that hangs; None: no limit."""
+    the trial that hangs; None: no limit. `memory_limit_bytes`: how much memory the worker of a pack
+    may hold, with all processes it has started, until it is ended; its trials then go on from their
+    last checkpoints, apart from each other, and it is a failure of the one that grows. None: no
+    limit (the resource "memory" is a reservation, as in Ray)."""
 
     max_failures: int = 0
     fail_fast: bool | str = False
     hang_timeout_s: float | None = None
+    memory_limit_bytes: float | None = None
 
 
 @checked

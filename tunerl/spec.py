@@ -35,11 +35,13 @@ class CheckpointSpec:
 @dataclass(frozen=True)
 class FailureSpec:
     """`max_failures` -1: no limit. `fail_fast`: the first failed trial ends the experiment.
-    `hang_timeout_s`: how long one iteration may take; None: for ever."""
+    `hang_timeout_s`: how long one iteration may take; None: for ever. `memory_limit_bytes`: how
+    much memory a pack's worker may hold; None: any amount."""
 
     max_failures: int = 0
     fail_fast: bool = False
     hang_timeout_s: float | None = None
+    memory_limit_bytes: float | None = None
 
 
 @dataclass(frozen=True)

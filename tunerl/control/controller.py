@@ -102,7 +102,7 @@ class Controller:
         self._recorder = Recorder(
             self.spec, parts.rules, ledger, fleet, saver, referee, self._decisions
         )
-        self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure.hang_timeout_s)
+        self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure)
         self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, self._decisions)
         self._shortage = Shortage(
             self.store, self.lease, ledger, fleet, self._watchdog, parts.scheduler.most_seeds

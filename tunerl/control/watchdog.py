@@ -11,28 +11,38 @@ import time
 from tunerl.control.fleet import Fleet, PackInPlay
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.runtime.base import Lost, Runtime
+from tunerl.spec import FailureSpec
 
 NO_PLACE_S = 30.0  # how long a worker may take to get its place until a person is told
 SILENT_S = 600.0  # likewise for a report
 
 
 class Watchdog:
-    """`limit_s`: how long an advance may take; None: for ever."""
+    """`limits`: how long an advance may take, how much memory a worker may hold; None: no limit."""
 
-    def __init__(self, runtime: Runtime, fleet: Fleet, limit_s: float | None) -> None:
-        self._runtime, self._fleet, self._limit_s = runtime, fleet, limit_s
+    def __init__(self, runtime: Runtime, fleet: Fleet, limits: FailureSpec) -> None:
+        self._runtime, self._fleet, self._limit_s = runtime, fleet, limits.hang_timeout_s
+        self._memory = limits.memory_limit_bytes
         self._placeless: dict[str, float] = {}  # packs, and since when
 
     def check(self) -> None:
-        """Raise `InvalidSpec` for a limit where nothing can be ended."""
-        if self._limit_s is not None and not self._runtime.killable:
-            raise InvalidSpec(
-                Problem(
-                    "failure.hang_timeout_s",
-                    f"{self._limit_s:g} given, but packs run in this very process, which cannot "
-                    "end what hangs; leave it out, or take the runtime 'ray'",
-                )
+        """Set the runtime's limits. Raise `InvalidSpec` for limits where nothing can be ended."""
+        given = {
+            "hang_timeout_s": (self._limit_s, "hangs"),
+            "memory_limit_bytes": (self._memory, "grows"),
+        }
+        problems = [
+            Problem(
+                f"failure.{name}",
+                f"{limit:g} given, but packs run in this very process, which cannot end what "
+                f"{what}; leave it out, or take the runtime 'ray'",
             )
+            for name, (limit, what) in given.items()
+            if limit is not None and not self._runtime.killable
+        ]
+        if problems:
+            raise InvalidSpec(problems)
+        self._runtime.memory_limit = self._memory
 
     def look(self) -> list[Lost]:
         """The packs that were given up just now."""

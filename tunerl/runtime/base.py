@@ -113,11 +113,14 @@ class Runtime(ABC):
     `ordered`: reports come in the order of the advances, so that a sweep can be repeated exactly.
     `killable`: `close` ends a pack that is under way, so a pack that hangs can be ended.
     `patience_s`: for how long nodes may still come that a pack needs; 0: what is there is all.
+    `memory_limit`: bytes that a worker may hold (to be set before packs are opened; only where it
+    is `killable`): who holds more is a `Lost` of the cause "memory". None: no limit.
     """
 
     ordered = False
     killable = False
     patience_s = 0.0
+    memory_limit: float | None = None
 
     @abstractmethod
     def slots(self, resources: dict[str, float]) -> int:

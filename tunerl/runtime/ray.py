@@ -17,12 +17,21 @@ from tunerl import registry
 from tunerl.errors import Conflict, InvalidInput, InvalidSpec
 from tunerl.runtime.base import Join, Lost, Order, Report, Runtime
 from tunerl.runtime.host import PackHost
-from tunerl.runtime.ray_cluster import ask_for_node, connect, patience_of, why_lost
+from tunerl.runtime.memory import Guard
+from tunerl.runtime.ray_cluster import (
+    ask_for_node,
+    connect,
+    leave_word,
+    patience_of,
+    why_lost,
+    word_of,
+)
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config
 
 log = logging.getLogger(__name__)
 
+LINGER_S = 0.002  # what comes in so soon after a report is taken in together with it
 _KEPT_PAYLOADS = 8  # of specs used last; they may be large
 
 Key = tuple[tuple[str, float], ...]  # resources
@@ -57,7 +66,9 @@ class Worker:
         node: str = get_runtime_context().get_node_id()
         return node
 
-    def open(self, pack: str, payload: Payload, config: Config) -> None:
+    def open(self, pack: str, payload: Payload, config: Config, limit: float | None) -> None:
+        if limit is not None:
+            Guard(limit, leave_word).start()
         try:
             host = PackHost(self._spec(payload), config, own_process=True)
         except Exception as error:
@@ -206,7 +217,7 @@ class RayRuntime(Runtime):
             self._dismiss()  # they hold what the new one needs
             seat = self._start(key, payload)
         try:
-            seat.actor.open.remote(pack, payload, config)
+            seat.actor.open.remote(pack, payload, config, self.memory_limit)
         except Exception as error:
             self._kill(seat)
             raise InvalidSpec(
@@ -232,7 +243,7 @@ class RayRuntime(Runtime):
             return []
         ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout)
         if ready and len(references) > 1:
-            ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+            ready, _ = self._ray.wait(references, num_returns=len(references), timeout=LINGER_S)
         return [self._land(reference) for reference in ready]
 
     def _land(self, reference: Any) -> Report | Lost:
@@ -246,7 +257,8 @@ class RayRuntime(Runtime):
             self._kill(self._seats.pop(pack))
             self._dismiss()  # they may have been on the same node
             gone = seat.node is not None and seat.node not in self._alive()
-            report = Lost(pack, *why_lost(error, node_gone=gone))
+            word = word_of(seat.actor._actor_id.hex()) if self.memory_limit is not None else None
+            report = Lost(pack, *why_lost(error, node_gone=gone, word=word))
         del self._flights[reference]
         return report
 
@@ -258,11 +270,11 @@ class RayRuntime(Runtime):
             del self._flights[reference]
             self._kill(seat)  # it is busy, nobody knows for how long
             return
-        if all(other.up for other in self._seats.values()):
+        if self.memory_limit is None and all(other.up for other in self._seats.values()):
             seat.actor.close.remote(pack)
             self._idle.append(seat)
-        else:
-            self._kill(seat)  # another one may be waiting for its place
+        else:  # another one may wait for its place; no other pack is to answer for its memory
+            self._kill(seat)
 
     def shutdown(self) -> None:
         if self._ray.is_initialized():

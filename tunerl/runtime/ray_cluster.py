@@ -14,6 +14,7 @@ from tunerl.errors import InvalidInput
 PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
 PATIENCE = "TUNERL_NODES_PATIENCE_SECONDS"
 REASON_CHARS = 500
+_WORD = "tunerl:last-words:{}"
 _DETAIL = re.compile(r"Worker exit detail: (.*?)(?:Some common causes|There are some|$)")
 
 _LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
@@ -74,10 +75,34 @@ def ask_for_node(resources: Mapping[str, float] | None) -> None:
     request_resources(bundles=[] if resources is None else [dict(resources)])
 
 
-def why_lost(error: Exception, *, node_gone: bool) -> tuple[str, Literal["node", "memory", "exit"]]:
-    """In a few words why an actor is gone, and its cause."""
+def leave_word(text: str) -> None:
+    """For whoever asks why this actor has ended."""
+    from ray import get_runtime_context
+    from ray.experimental import internal_kv
+
+    actor = get_runtime_context().get_actor_id()
+    internal_kv._internal_kv_put(_WORD.format(actor).encode(), text.encode())
+
+
+def word_of(actor: str) -> str | None:
+    """What an actor that has ended left word of, by its id; to be asked once."""
+    from ray.experimental import internal_kv
+
+    key = _WORD.format(actor).encode()
+    found = internal_kv._internal_kv_get(key)
+    if found is not None:
+        internal_kv._internal_kv_del(key)
+    return None if found is None else found.decode()
+
+
+def why_lost(
+    error: Exception, *, node_gone: bool, word: str | None = None
+) -> tuple[str, Literal["node", "memory", "exit"]]:
+    """In a few words why an actor is gone, and its cause. `word`: what it left word of itself."""
     from ray import exceptions
 
+    if word is not None:
+        return word, "memory"
     text = " ".join(str(error).split())
     detail = _DETAIL.search(text)  # the rest is about numbers of processes and what might be
     told = f"{type(error).__name__}: {detail[1].strip() if detail else text}"

@@ -61,7 +61,7 @@ def _best(losses: Floats, counts: Ints) -> NDArray[np.bool_]:
 def _part(range: Range, best: Ints, counts: Ints) -> float:
     """What one range adds to the importance of its parameter."""
     top, all = (
-        np.bincount(range.points, weights=each[range.trials], minlength=range.size)
+        np.bincount(range.points, weights=each[range.trials], minlength=range.size).astype(float)
         for each in (best, counts)
     )
     if range.size < 2 or all.sum() < FEWEST or not top.sum():
