@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -10,12 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tunerl import Callback, RunConfig, TuneConfig, Tuner, uniform
+from benchmarks.window import open_window, stop
+from tunerl import Callback, ResultGrid, RunConfig, TuneConfig, Tuner, uniform
 from tunerl.registry import AuthorSpec
+from tunerl.runtime import create
+from tunerl.runtime.base import Runtime
 from tunerl.trainable import Failure, Pack, State
 from tunerl.trial import Metrics, ReplicaId
 
 EARLY = 1000  # trials after which memory has to stay as it is
+MORE = 200  # trials that are left when the experiment is interrupted
 
 
 def trivial(config: dict[str, Any]) -> dict[str, float]:
@@ -29,17 +34,20 @@ def memory_mb() -> float:
 
 
 class Ended(Callback):
-    """Counts ended trials; notes the memory, and interrupts the experiment at `stop_at`."""
+    """Counts ended trials and notes memory (MB) and time (s) at the `early`-th and the `last`,
+    with which it interrupts the experiment."""
 
-    def __init__(self, early: int, stop_at: int | None = None) -> None:
-        self.early, self.stop_at, self.count = early, stop_at, 0
-        self.memory: dict[str, float] = {}
+    def __init__(self, early: int, last: int) -> None:
+        self.early, self.last, self.count = early, last, 0
+        self.memory: dict[int, float] = {}
+        self.at: dict[int, float] = {}
 
     def on_trial_complete(self, *args: Any, **info: Any) -> None:
         self.count += 1
-        if self.count == self.early:
-            self.memory["early"] = memory_mb()
-        if self.count == self.stop_at:
+        if self.count in (self.early, self.last):
+            self.memory[self.count] = memory_mb()
+            self.at[self.count] = time.perf_counter()
+        if self.count == self.last:
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -102,54 +110,49 @@ class TickerSpec(AuthorSpec):
         return Ticker(1.0 / self.rate)
 
 
+@functools.cache
+def cluster() -> Runtime:
+    """Started once, as for Ray Tune; what it takes to start is no trial's overhead."""
+    return create("ray", num_cpus=2)
+
+
 def tuner(trainable: Any, samples: int, **run: Any) -> Tuner:
     return Tuner(
         trainable,
         param_space={"x": uniform(0, 1)},
         tune_config=TuneConfig(metric="score", mode="max", num_samples=samples, seed=1),
-        run_config=RunConfig(name="load", verbose=0, **run),
+        run_config=RunConfig(name="load", verbose=0, runtime=cluster(), **run),
     )
 
 
 def trivials(load: dict[str, Any]) -> dict[str, Any]:
-    """All trials on a warm runtime, and the memory early on and at the end."""
+    """All trials on a warm runtime, with the memory early on and at the end; then interrupted, and
+    how long it takes to go on, and to have the results."""
     tuner(trivial, 2).fit()
-    early = min(EARLY, load["trials"] // 2)
-    watch = Ended(early)
+    trials = load["trials"]
+    early = min(EARLY, trials // 2)
+    watch = Ended(early, trials)
     begin = time.perf_counter()
-    grid = tuner(trivial, load["trials"], callbacks=[watch]).fit()
-    span = time.perf_counter() - begin
-    if grid.num_terminated != load["trials"]:
-        raise RuntimeError(f"{grid.num_terminated} of {load['trials']} trials ended")
-    return {"span": span, "memory": {**watch.memory, "early_at": early, "end": memory_mb()}}
+    grid = tuner(trivial, trials + MORE, callbacks=[watch]).fit()
+    if not trials <= grid.num_terminated < trials + MORE:
+        raise RuntimeError(f"{grid.num_terminated} trials ended, to be interrupted at {trials}")
+    return {
+        "span": watch.at[trials] - begin,
+        "memory": {
+            "early_at": early,
+            "early": watch.memory[early],
+            "end": watch.memory[trials],
+        },
+        **restored(grid),
+    }
 
 
-def ticking(load: dict[str, Any]) -> dict[str, Any]:
-    """The whole of it, and from the first result to the last."""
-    tuner(trivial, 2).fit()
-    spec = TickerSpec(-(-load["concurrent"] // 2), load["rate"])
-    stop = {"training_iteration": load["results"]}
-    begin = time.perf_counter()
-    grid = tuner(spec, load["trials"], stop=stop).fit()
-    span = time.perf_counter() - begin
-    found = [each.created_at for each in grid.store.results(grid.experiment_id)]
-    moments = [moment.timestamp() for moment in found if moment is not None]
-    if len(moments) != load["trials"] * load["results"]:
-        raise RuntimeError(f"{len(moments)} results")
-    return {"span": span, "reporting": max(moments) - min(moments) + 1.0 / load["rate"]}
-
-
-def restore(load: dict[str, Any]) -> dict[str, Any]:
+def restored(grid: ResultGrid) -> dict[str, float]:
     """Seconds until an interrupted experiment's next trial starts, and until its grid is there."""
-    watch = Ended(0, load["trials"])
-    grid = tuner(trivial, load["trials"] + 4, callbacks=[watch]).fit()
-    if grid.num_terminated == load["trials"] + 4:
-        raise RuntimeError("the experiment was not interrupted")
     started = Started()
     begin = time.perf_counter()
-    again = Tuner.restore(
-        grid.experiment_id, trivial, run_config=RunConfig(verbose=0, callbacks=[started])
-    )
+    going_on = RunConfig(verbose=0, callbacks=[started], runtime=cluster())
+    again = Tuner.restore(grid.experiment_id, trivial, run_config=going_on)
     again.fit()
     if started.at is None:
         raise RuntimeError("no trial started")
@@ -157,13 +160,29 @@ def restore(load: dict[str, Any]) -> dict[str, Any]:
     seen = Tuner.restore(grid.experiment_id, trivial).get_results()
     best = seen.get_best_result()
     done = time.perf_counter()
-    return {"restore": started.at - begin, "grid": done - at, "best": best.metrics["score"]}
+    if "score" not in best.metrics:
+        raise RuntimeError("the best result has no score")
+    return {"restore": started.at - begin, "grid": done - at}
+
+
+def ticking(load: dict[str, Any]) -> dict[str, Any]:
+    """What is taken in once all trials have started."""
+    tuner(trivial, 2).fit()
+    spec = TickerSpec(-(-load["trials"] // 2), load["rate"])
+    window = open_window(load["trials"], load["seconds"])
+    grid = tuner(spec, load["trials"], stop=stop).fit()
+    if grid.num_terminated != load["trials"]:
+        raise RuntimeError(f"{grid.num_terminated} of {load['trials']} trials ended")
+    return window.outcome(load["rate"])
 
 
 def main(load_path: str, out_path: str) -> None:
     load = json.loads(Path(load_path).read_text())
-    kinds = {"trivial": trivials, "ticking": ticking, "restore": restore}
-    Path(out_path).write_text(json.dumps(kinds[load["what"]](load)))
+    kinds = {"trivial": trivials, "ticking": ticking}
+    try:
+        Path(out_path).write_text(json.dumps(kinds[load["what"]](load)))
+    finally:
+        cluster().shutdown()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
+from benchmarks.window import open_window, stop
+
 
 class Stateless(tune.Trainable):  # type: ignore[misc]
     """Nothing is worth saving."""
@@ -44,10 +46,10 @@ class Trivial(Stateless):
 
 
 class Ticking(Stateless):
-    """A result every so many seconds."""
+    """A result every so many seconds, for ever; who falls behind is not waited for."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.interval, self.results = config["interval"], config["results"]
+        self.interval = config["interval"]
         self.due, self.count = 0.0, 0
 
     def step(self) -> dict[str, Any]:
@@ -55,10 +57,10 @@ class Ticking(Stateless):
         time.sleep(max(0.0, self.due - now))
         self.due = max(self.due, now) + self.interval
         self.count += 1
-        return {"score": self.count, "at": time.time(), "done": self.count == self.results}
+        return {"score": self.count}
 
 
-def run(trainable: Any, space: dict[str, Any], load: dict[str, Any]) -> Any:
+def run(trainable: Any, space: dict[str, Any], load: dict[str, Any], rule: Any = None) -> Any:
     return tune.Tuner(
         trainable,
         param_space={**space, "x": tune.uniform(0, 1)},
@@ -69,28 +71,35 @@ def run(trainable: Any, space: dict[str, Any], load: dict[str, Any]) -> Any:
             reuse_actors=True,
             max_concurrent_trials=load["concurrent"],
         ),
-        run_config=tune.RunConfig(name="load", verbose=0, callbacks=[JsonLoggerCallback()]),
+        run_config=tune.RunConfig(
+            name="load", verbose=0, callbacks=[JsonLoggerCallback()], stop=rule
+        ),
     ).fit()
+
+
+def trivials(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    begin = time.perf_counter()
+    grid = run(Trivial, {}, load)
+    return grid, {"span": time.perf_counter() - begin}
+
+
+def ticking(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """All trials at once, on actors of a fraction of a CPU each."""
+    actor = tune.with_resources(Ticking, {"cpu": 2 / load["trials"]})
+    window = open_window(load["trials"], load["seconds"])
+    grid = run(actor, {"interval": 1 / load["rate"]}, load, stop)
+    return grid, window.outcome(load["rate"])
 
 
 def main(load_path: str, out_path: str) -> None:
     load = json.loads(Path(load_path).read_text())
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     run(Trivial, {}, {**load, "trials": 2, "concurrent": 2})
-    if load["what"] == "trivial":
-        begin = time.perf_counter()
-        grid = run(Trivial, {}, load)
-        span = time.perf_counter() - begin
-    else:
-        share = 2 / load["concurrent"]
-        ticking = tune.with_resources(Ticking, {"cpu": share})
-        space = {"interval": 1 / load["rate"], "results": load["results"]}
-        begin = time.time()
-        grid = run(ticking, space, load)
-        span = time.time() - begin
+    grid, found = {"trivial": trivials, "ticking": ticking}[load["what"]](load)
     if grid.num_errors or len(grid) != load["trials"]:
-        raise RuntimeError(f"{grid.num_errors} errors in {len(grid)} trials")
-    Path(out_path).write_text(json.dumps({"span": span}))
+        said = f": {grid.errors[0]}" if grid.errors else ""
+        raise RuntimeError(f"{grid.num_errors} errors in {len(grid)} trials{said}")
+    Path(out_path).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
