@@ -16,6 +16,7 @@ from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.dists.distributions import DiagGaussian, Distribution
 from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.imitation import logp_of
 from algorithms.core.packs.imitation import ImitationPack
 from algorithms.core.specs.offline_parameters import OfflineParameters
 from algorithms.core.specs.offline_spec import OfflineSpec
@@ -65,7 +66,7 @@ class BCPack(ImitationPack):
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Mean of -log pi(a|s) over one minibatch `[B]`, less the bonus for deviation."""
         dist_inputs, _ = call(batch["obs"])
-        logp = self.distribution.logp(dist_inputs, batch["actions"])
+        logp = logp_of(self.distribution, dist_inputs, batch)
         policy_loss = -logp.mean()
         total = policy_loss - hp["bc_logstd_coeff"] * log_std(self.distribution, dist_inputs)
         entropy = self.distribution.entropy(dist_inputs).mean()

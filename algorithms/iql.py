@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch
+from algorithms.core.maths.imitation import logp_of
 from algorithms.core.nets.soft_nets import Encoded, Nets, SoftActorCritic, stacked_mlp
 from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
 from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
@@ -127,7 +128,7 @@ class IQLPack(OfflineActorCriticPack):
         off = better - better.mean()
         scale = torch.where(hp["normalize_advantages"] > 0, (off * off).mean().sqrt() + 1e-8, 1.0)
         weight = torch.minimum((hp["beta"] * better / scale).exp(), hp["max_advantage_weight"])
-        logp = self.distribution.logp(nets.policy(batch["obs"]), batch["actions"])
+        logp = logp_of(self.distribution, nets.policy(batch["obs"]), batch)
         policy_loss = -(weight * logp).mean()
 
         found = (policy_loss, qf_loss, value_loss, logp.mean(), weight.mean(), value.mean())

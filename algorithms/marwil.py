@@ -21,6 +21,7 @@ from algorithms.bc import BCParameters, log_std
 from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch, LiftedForward
 from algorithms.core.maths.episode_returns import episode_returns, episode_targets
+from algorithms.core.maths.imitation import logp_of
 from algorithms.core.packs.imitation import ImitationPack
 from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
 from algorithms.core.specs.offline_spec import OfflineSpec
@@ -101,7 +102,7 @@ class MARWILPack(ImitationPack):
         exponent = hp["beta"] * advantages.detach() / (norm.sqrt() + 1e-8)
         weights = torch.minimum(exponent, hp["max_advantage_weight"].log()).exp()
 
-        logp = self.distribution.logp(dist_inputs, batch["actions"])
+        logp = logp_of(self.distribution, dist_inputs, batch)
         policy_loss = -(weights * logp).mean()
         vf_loss = 0.5 * square * (hp["beta"] > 0)  # without beta it is BC, also in shared layers
         total = policy_loss + hp["vf_coeff"] * vf_loss

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
-from algorithms.bc import BCConfig, BCPack
+from algorithms.bc import SPEC, BCConfig, BCPack
 from algorithms.core.dists.distributions import Categorical, DiagGaussian
 from algorithms.core.maths.episode_returns import discounted_sums, episode_returns, episode_targets
+from algorithms.core.maths.imitation import logp_of, sides
 from algorithms.marwil import NORM, MARWILPack
+from tests.support import offline
 from tunerl.errors import InvalidConfig
 
 LAST = np.array([True, False, False, True, False, True])  # episodes of 1, 3 and 2 steps
@@ -94,6 +97,38 @@ def test_the_deviation_of_continuous_actions_has_a_bonus() -> None:
     with_bonus = loss(BCPack, DiagGaussian(1), inputs, batch, bc_logstd_coeff=0.1)
     assert with_bonus["total_loss"] == pytest.approx(plain["total_loss"] - 0.1 * 1.0)
     assert with_bonus["policy_loss"] == plain["policy_loss"]
+
+
+def test_a_mean_beyond_the_bound_that_the_action_is_at_is_certain_and_left_alone() -> None:
+    inputs = torch.tensor([[1.5, 0.5], [0.5, 0.5], [-1.5, 0.5]], requires_grad=True)
+    batch = {"actions": torch.ones(3, 1), "sides": torch.ones(3, 1)}
+    found = logp_of(DiagGaussian(1), inputs, batch)
+    plain = DiagGaussian(1).logp(inputs, batch["actions"])
+    assert found[0].item() == pytest.approx(0.0, abs=1e-6)
+    assert torch.equal(found[1:], plain[1:])
+    found.sum().backward()
+    assert inputs.grad is not None
+    assert inputs.grad[0].tolist() == [0.0, 0.0]
+    assert (inputs.grad[1:, 0] > 0).all()
+    lower = {"actions": -torch.ones(3, 1), "sides": -torch.ones(3, 1)}
+    again = logp_of(DiagGaussian(1), inputs, lower)
+    assert [abs(value) < 1e-6 for value in again.tolist()] == [False, False, True]
+
+
+def test_each_dimension_of_an_action_has_sides_where_it_has_bounds() -> None:
+    low, high = np.array([-2.0, 0.0, -np.inf]), np.array([2.0, 1.0, np.inf])
+    space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
+    actions = np.array([[2.0, 0.0, 9.0], [1.9, 0.9995, 0.0], [-1.997, 0.5, -9.0]], np.float32)
+    assert sides(actions, space).tolist() == [[1, -1, 0], [0, 1, 0], [-1, 0, 0]]
+
+
+@pytest.mark.parametrize(("clips", "has"), [(True, True), (False, False)])
+def test_only_clipped_actions_have_sides(clips: bool, has: bool) -> None:
+    path = offline.random_pendulum()
+    config = SPEC.resolve({"input_": path, "env": "Pendulum-v1", "clip_actions": clips})
+    pack: Any = SPEC.open(config)
+    assert ("sides" in pack.columns) is has
+    pack.close()
 
 
 def test_marwil_weighs_by_the_exponential_of_the_normalised_advantage() -> None:

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.core.dists.distributions import DiagGaussian
 from algorithms.core.envs import PackEnvs
 from algorithms.core.envs.no_envs import NoEnvs
 from algorithms.core.lifting.stack import Batch, LiftedForward, caller
 from algorithms.core.maths.episode_returns import episode_returns
+from algorithms.core.maths.imitation import sides
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
@@ -73,10 +75,12 @@ class OfflinePack(AlgorithmPack):
             "rewards": data.rewards,
             "terminateds": data.terminateds.astype(np.float32),
         }
+        found = {name: column for name, column in encoded.items() if name in self.needed}
+        space = self.action_codec.space
+        if isinstance(self.distribution, DiagGaussian) and self.action_codec.clip and len(data):
+            found["sides"] = sides(data.actions, space)
         return {
-            name: torch.from_numpy(np.ascontiguousarray(column))
-            for name, column in encoded.items()
-            if name in self.needed
+            name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in found.items()
         }
 
     def _enter(self, id: ReplicaId, config: Config, seed: int, state: State | None) -> None:
