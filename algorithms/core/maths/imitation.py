@@ -27,7 +27,8 @@ def sides(actions: NDArray[np.float32], space: spaces.Box) -> NDArray[np.float32
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     near = np.where(np.isfinite(high - low), AT * (high - low), 0.0)
     upper, lower = actions >= high - near, actions <= low + near
-    return (upper.astype(np.float32) - lower).reshape(len(actions), -1)
+    found: NDArray[np.float32] = upper.astype(np.float32) - lower
+    return found.reshape(len(actions), -1)
 
 
 def logp_of(distribution: Distribution, dist_inputs: Tensor, batch: Batch) -> Tensor:
