@@ -85,6 +85,12 @@ class A3CPack(A2CPack):
             copies[:, worker] = self.flat
             self.more["versions"][:, worker] = updates + 1
 
+    def learn_once(self, batch: Batch, known: Tensor) -> None:
+        super().learn_once(batch, known)
+        updates = torch.tensor([float(member.updates) for member in self.members])
+        self.more["workers"] = self.flat[:, None].expand(-1, self.workers, -1).clone()
+        self.more["versions"] = updates[:, None].expand(-1, self.workers).clone()
+
     def _columns(self) -> list[Tensor]:
         """The columns of a batch that are each worker's."""
         columns = torch.arange(self.columns).view(self.fragments, self.workers, -1)

@@ -75,6 +75,29 @@ class Algorithm(Agent):
         more = self.runners.metrics() if self.runners is not None else {}
         return ResultDict.nested(report | more)
 
+    def learn_on_batch(self, samples: Any) -> dict[str, float]:
+        """One update on a batch of steps that somebody sampled; the statistics of its loss.
+
+        See `algorithms.sampling.one_update.learn_on_batch`: what a batch holds, what is raised.
+        """
+        from algorithms.sampling import one_update
+
+        self._own()
+        return one_update.learn_on_batch(self._member(), samples)
+
+    def weights_now(self) -> Weights:
+        """The agent's own parameters by name, whatever was done to a policy that it gave."""
+        pack, row = self.seat()
+        views = pack.layout.views(pack.flat[row])
+        return {name: view.numpy().copy() for name, view in views.items()}
+
+    def update_target(self) -> None:
+        """Bring the target network of an off-policy agent the share `tau` of the way."""
+        from algorithms.sampling import one_update
+
+        self._own()
+        one_update.update_target(self._member())
+
     @property
     def _runners(self) -> Runners:
         if self.runners is None:
@@ -194,7 +217,7 @@ class Algorithm(Agent):
         if self._has_changed() or self._policy is None:
             pack = self._member()
             actor = pack.actor(self.record)
-            self._policy = Policy(pack, self._state(), self._generator, actor)
+            self._policy = Policy(pack, self._state(), self._generator, actor, self)
         return self._policy
 
     def get_module(self, module_id: str = DEFAULT_POLICY) -> Module:

@@ -1,12 +1,13 @@
 """`Policy`: what a trained agent does with an observation, apart from any training.
 
-Invariant: it holds copies; what is done to it, or with it, changes no training.
+Invariant: it holds copies; what is done to it, or with it, changes no training, but for
+`learn_on_batch` and `update_target`, which ask the agent itself to learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,10 +26,21 @@ from tunerl.errors import Conflict, InvalidInput, NotFound
 from tunerl.trainable import State
 
 
+class Learns(Protocol):
+    """Whose policy it is."""
+
+    def learn_on_batch(self, samples: Any) -> dict[str, float]: ...
+
+    def update_target(self) -> None: ...
+
+    def weights_now(self) -> Mapping[str, Any]: ...
+
+
 class Policy:
     """The agent in `state`, a member of `pack`. `generator` draws what `explore` needs.
 
     `distribution`: that over the member's actions, where it is not the same for all (`actor`).
+    `agent`: what learns, where `learn_on_batch` is called.
     """
 
     def __init__(
@@ -37,7 +49,9 @@ class Policy:
         state: State,
         generator: np.random.Generator,
         distribution: Distribution | None = None,
+        agent: Learns | None = None,
     ) -> None:
+        self._agent = agent
         self.observation_space = pack.obs_codec.space
         self.action_space = pack.action_codec.space
         self.distribution, self.generator = distribution or pack.distribution, generator
@@ -86,12 +100,31 @@ class Policy:
         previous = input_dict.get("prev_actions"), input_dict.get("prev_rewards")
         return self.compute_actions(input_dict["obs"], state, *previous, explore=bool(explore))
 
-    def learn_on_batch(self, samples: Any) -> Any:
-        """Raises `Conflict`: what learns is the agent, not this copy of it."""
-        raise Conflict(
-            "a policy is a copy of an agent as it was and does not learn; train the agent "
-            "(Algorithm.train), or write a training_step of your own"
-        )
+    def learn_on_batch(self, samples: Any) -> dict[str, float]:
+        """One update on a batch of steps: of the agent, and of this copy of it; its statistics.
+
+        See `Algorithm.learn_on_batch`. Raises `Conflict` where this is no longer the agent as it
+        is, because it was trained or one of them was given other weights.
+        """
+        agent = self._current()
+        found = agent.learn_on_batch(samples)
+        self.set_weights(agent.weights_now())
+        return found
+
+    def update_target(self) -> None:
+        """The agent's target network goes the share `tau` of the way to its network."""
+        self._current().update_target()
+
+    def _current(self) -> Learns:
+        if self._agent is None:
+            raise Conflict("this policy has no agent of its own that could learn")
+        theirs, own = self._agent.weights_now(), self.get_weights()
+        if not all(np.array_equal(own[name], value) for name, value in theirs.items()):
+            raise Conflict(
+                "this policy is a copy of an agent as it was, which has other weights now; take "
+                "get_policy() anew, or give the agent these: set_weights({'default_policy': ...})"
+            )
+        return self._agent
 
     def export_model(self, export_dir: Any, onnx: int | None = None) -> str:
         """See `algorithms.exporting.export`."""

@@ -67,6 +67,9 @@ class VPGPack(TurnPack):
         if rows:
             self.train(rows, {name: x[rows] for name, x in (seen | arrays).items()})
 
+    def learn_once(self, batch: Batch, known: Tensor) -> None:
+        self.learn(batch | {"weights": known})
+
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Policy gradient - entropy bonus of one batch `[T, M]`."""
         obs, weights = batch["obs"], batch["weights"]

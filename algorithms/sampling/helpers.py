@@ -9,11 +9,11 @@ import torch
 
 from algorithms.core.maths.returns import gae
 from algorithms.sampling.batch import SampleBatch
-from algorithms.sampling.group import EnvRunnerGroup
 from tunerl.errors import InvalidConfig, InvalidInput, Problem
 
 if TYPE_CHECKING:
     from algorithms.algorithm import Algorithm
+    from algorithms.sampling.group import EnvRunnerGroup
 
 
 def synchronous_parallel_sample(
@@ -72,7 +72,7 @@ def on_policy_fields(pack: Any, batch: SampleBatch) -> dict[str, torch.Tensor]:
     missing = [name for name in (*needed, "action_dist_inputs") if name not in batch]
     if missing:
         raise InvalidInput(f"the batch lacks {', '.join(missing)}; give what sample() returns")
-    obs, after = (_encoded(pack, batch[name]) for name in ("obs", "new_obs"))
+    obs, after = (encoded_observations(pack, batch[name]) for name in ("obs", "new_obs"))
     with torch.inference_mode():
         both = torch.from_numpy(np.concatenate([obs, after]))[None]
         values = pack.value(pack.flat, both)[0].numpy()
@@ -96,7 +96,7 @@ def on_policy_fields(pack: Any, batch: SampleBatch) -> dict[str, torch.Tensor]:
         first += part.count
     flat = {
         "obs": obs,
-        "actions": batch["actions"],
+        "actions": encoded_actions(pack, batch["actions"]),
         "dist_inputs": batch["action_dist_inputs"],
         "values": now,
         "advantages": advantages,
@@ -108,6 +108,15 @@ def on_policy_fields(pack: Any, batch: SampleBatch) -> dict[str, torch.Tensor]:
     return fields
 
 
-def _encoded(pack: Any, observations: Any) -> Any:
+def encoded_observations(pack: Any, observations: Any) -> Any:
+    """Observations as the environment gives them, as the network of a pack of one takes them."""
     encoded = np.array(pack.obs_codec.encode(observations), np.float32)
     return pack.obs_stats.normalize_row(0, encoded) if pack.filter else encoded
+
+
+def encoded_actions(pack: Any, actions: Any) -> Any:
+    """Actions as `sample()` gives them (choices as the environment takes them, others as the
+    policy puts them out), as a loss takes them."""
+    if pack.action_codec.discrete:
+        return np.array(pack.action_codec.encode(np.asarray(actions)))
+    return np.array(actions, np.float32)

@@ -25,6 +25,7 @@ from algorithms.policy import Policy, check_policy, with_weights
 from algorithms.sampling.asking import Asking
 from algorithms.sampling.chunks import Chunker, Seen
 from algorithms.sampling.episode import SingleAgentEpisode
+from algorithms.sampling.one_update import Learning
 from tunerl.errors import Conflict, InvalidInput, TrainableError, nearest
 from tunerl.trainable import State
 from tunerl.trial import Metrics, ReplicaId
@@ -34,7 +35,7 @@ _ID = ReplicaId(0, 0)
 BATCH_MODES = ("truncate_episodes", "complete_episodes")
 
 
-class EnvRunner(Asking):
+class EnvRunner(Asking, Learning):
     """Samples with the agent that a configuration describes.
 
     `worker_index`: 0 for the local one, from 1 for those in actors; its seed is mixed from it and
@@ -227,7 +228,7 @@ class EnvRunner(Asking):
         """The agent as it is now."""
         self._alive()
         member = self.pack.members[0]
-        return Policy(self.pack, self.pack.read(_ID), member.generator)
+        return Policy(self.pack, self.pack.read(_ID), member.generator, agent=self)
 
     @property
     def module(self) -> Module:

@@ -68,7 +68,7 @@ def test_the_model_and_its_distribution_as_older_programs_use_them(
     assert torch.equal(values, torch.from_numpy(extra["vf_preds"]))
 
 
-def test_a_policy_is_a_copy_that_can_be_changed_but_does_not_learn() -> None:
+def test_a_policy_is_a_copy_that_can_be_changed_and_does_not_learn_by_itself() -> None:
     with PPO(TINY) as one, PPO(TINY | {"seed": 9}) as other:
         policy, theirs = one.get_policy(), other.get_weights()["default_policy"]
         policy.set_weights(theirs)
@@ -79,7 +79,7 @@ def test_a_policy_is_a_copy_that_can_be_changed_but_does_not_learn() -> None:
         ]
         assert value[0] == value[1]
         one.train()
-        with pytest.raises(Conflict, match="does not learn"):
+        with pytest.raises(Conflict, match="a copy of an agent as it was"):
             policy.learn_on_batch({})
         with pytest.raises(InvalidInput, match="do not fit"):
             policy.set_weights({"body": np.zeros(3)})

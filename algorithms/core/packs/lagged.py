@@ -52,6 +52,11 @@ class LaggedPack(TurnPack):
             self.lose(0, error)
             return {}
 
+    def learn_once(self, batch: Batch, known: Tensor) -> None:
+        rows = list(range(len(self.members)))
+        self.train(rows, self.refine(rows, batch))
+        self.updated(rows)
+
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:
         """A batch `[len(rows), ...]` with what the loss needs besides what was collected."""
         return batch

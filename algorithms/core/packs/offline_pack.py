@@ -6,8 +6,10 @@ its own. What an algorithm adds is `learn`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from algorithms.core.maths.imitation import sides
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
 from algorithms.core.packs.pack import AlgorithmPack
+from algorithms.offline.columns import Columns
 from algorithms.offline.dataset import Dataset, load
 from algorithms.offline.spaces_json import from_json
 from tunerl.errors import InvalidConfig, InvalidInput, Problem
@@ -45,6 +48,7 @@ class OfflinePack(AlgorithmPack):
         self.data = dataset_of(self.shared, self.needed)
         self.columns = self._columns()
         self.scales: dict[float, tuple[float, float]] = {}
+        self.in_order = False  # each update takes all of the data, as they are
 
     def half(self, name: str, index: int) -> Any:
         """The network's method `policy` or `value`; without it, that part of its forward."""
@@ -105,6 +109,25 @@ class OfflinePack(AlgorithmPack):
             self.scales[gamma] = float(returns.mean()), float(returns.std()) + 1e-6
         return self.scales[gamma]
 
+    @contextlib.contextmanager
+    def instead(self, given: Columns) -> Iterator[None]:
+        """Within it an update learns from all of these (completed) columns; values stay in the
+        units of the data proper."""
+        before = self.data, self.columns, self.batch_size, dict(self.scales)
+        for config in (member.config for member in self.members):
+            if "gamma" in config:
+                self.scales[config["gamma"]] = self.scale(config)
+        names = Dataset.__dataclass_fields__
+        own = {name: column for name, column in given.items() if name in names}
+        spaces = self.obs_codec.space, self.action_codec.space
+        self.data = Dataset(**own, observation_space=spaces[0], action_space=spaces[1])
+        self.columns, self.batch_size, self.in_order = self._columns(), len(self.data), True
+        try:
+            yield
+        finally:
+            self.data, self.columns, self.batch_size, self.scales = before
+            self.in_order = False
+
     # -- minibatches --------------------------------------------------------------------------
 
     def draw(self, rows: list[int], updates: int) -> Tensor:
@@ -113,6 +136,8 @@ class OfflinePack(AlgorithmPack):
         A member's own generator draws them, with replacement; a row that stands in `rows` again
         (as padding) draws nothing.
         """
+        if self.in_order:
+            return torch.arange(len(self.data)).expand(updates, len(rows), -1)
         own = {
             row: self.members[row].generator.integers(
                 len(self.data), size=(updates, self.batch_size)

@@ -101,6 +101,11 @@ class TurnPack(AlgorithmPack):
         """What a turn's batch `[K, ...]` is for: one update on it."""
         self.train(list(range(len(self.members))), batch)
 
+    def learn_once(self, batch: Batch, known: Tensor) -> None:
+        """One update on a batch `[K, T, M, ...]` that was not collected by this pack; `known`
+        `[K, T, M]`: 0 for the steps of episodes that do not end in it."""
+        self.train(list(range(len(self.members))), batch)
+
     def acting(self) -> Tensor:
         """The parameters that act, `[K, P]`."""
         return self.flat
