@@ -34,12 +34,12 @@ from algorithms.core.maths.q_learning import (
     project,
     softly,
 )
-from algorithms.core.nets.value_nets import QNetwork, positions
+from algorithms.core.nets.value_nets import OwnQNetwork, QNetwork, positions
 from algorithms.core.packs.learning import descend
 from algorithms.core.packs.member import Member, schedule_values, scheduled
 from algorithms.core.packs.off_policy import PRIORITIES, OffPolicyPack
 from algorithms.core.specs.parameters import OffPolicyParameters, grad_clip_by
-from algorithms.core.specs.value_spec import ValueSpec
+from algorithms.core.specs.value_spec import ValueSpec, problems
 from tunerl.errors import Problem
 from tunerl.trainable import fixed, vector
 from tunerl.trial import Config
@@ -47,11 +47,6 @@ from tunerl.trial import Config
 Value = float | list[Any]
 EXPLORATION = ("EpsilonGreedy", "SoftQ")
 LOSSES = ("huber", "mse")
-UNUSED: dict[str, Any] = {
-    "custom_model": None,
-    "custom_action_dist": None,
-    "head_fcnet_hiddens": [],
-}
 TEMPERATURE = "categorical_distribution_temperature"
 SCHEDULE = [[0, 1.0], [25_000, 0.02]]
 
@@ -111,13 +106,7 @@ class DQNParameters(OffPolicyParameters):
         if config["num_atoms"] > 1 and config["v_min"] >= config["v_max"]:
             low, high = config["v_min"], config["v_max"]
             found.append(Problem("v_min", f"{low} is not below v_max ({high})"))
-        for name, none in UNUSED.items():
-            if config["model"][name] != none:
-                found.append(Problem(f"model.{name}", "DQN has no such network; leave it out"))
-        for name, usual in (("clip_actions", True), ("normalize_actions", False)):
-            if config[name] is not usual:
-                found.append(Problem(name, "is for continuous actions; DQN's are discrete"))
-        return found
+        return [*found, *problems(config)]
 
 
 class DQNPack(OffPolicyPack):
@@ -146,7 +135,8 @@ class DQNPack(OffPolicyPack):
 
     def make_network(self) -> nn.Module:
         shared = self.shared
-        network = QNetwork(
+        kind = QNetwork if shared["model"]["custom_model"] is None else OwnQNetwork
+        network = kind(
             self.inputs,
             self.distribution.num_inputs,
             shared["model"],

@@ -18,7 +18,7 @@ from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch
 from algorithms.core.maths.imitation import logp_of
-from algorithms.core.nets.soft_nets import Encoded, Nets, SoftActorCritic, stacked_mlp
+from algorithms.core.nets.soft_nets import Nets, SoftActorCritic, layers
 from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
 from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
 from algorithms.core.specs.parameters import Value
@@ -72,8 +72,7 @@ class ImplicitActorCritic(SoftActorCritic):
     def __init__(self, inputs: Any, distribution: Any, model: Any, copies: int) -> None:
         super().__init__(inputs, distribution, model, copies)
         del self.log_alpha
-        encode, size = self.encoder(inputs, model)
-        self.value = Encoded(encode, stacked_mlp(size, model, 1))
+        self.value = layers(inputs, model, 1, acts=False)
 
     def policy(self, obs: Tensor) -> Tensor:
         found = super().policy(obs)

@@ -12,7 +12,6 @@ from algorithms.core.dists.custom_dists import (
     distribution_for,
     register_action_dist,
 )
-from algorithms.core.dists.distributions import Distribution
 from algorithms.core.nets import register_model
 from algorithms.core.nets.inputs import Inputs
 from algorithms.core.nets.models import ModelV2Network
@@ -57,12 +56,9 @@ class TorchModelV2:
         raise NotImplementedError(f"{type(self).__name__} has no value_function")
 
     @classmethod
-    def as_network(
-        cls, inputs: Inputs, distribution: Distribution, config: Mapping[str, Any]
-    ) -> nn.Module:
+    def as_network(cls, inputs: Inputs, outputs: int, config: Mapping[str, Any]) -> nn.Module:
         """A model of this class as a pack takes it."""
         settings = {**MODEL_DEFAULTS, "custom_model_config": dict(config)}
-        outputs = distribution.num_inputs
         made = cls(inputs.space, inputs.action_space, outputs, settings, cls.__name__, **config)
         return ModelV2Network(made, inputs.space)
 

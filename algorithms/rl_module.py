@@ -48,6 +48,7 @@ class RLModule(nn.Module):
     """
 
     framework: ClassVar[str] = "torch"
+    acts: ClassVar[bool] = True  # its outputs follow from the action space, so it is no critic
 
     def __init__(
         self,
@@ -160,9 +161,7 @@ class RLModule(nn.Module):
             algorithm.stop()
 
     @classmethod
-    def as_network(
-        cls, inputs: Inputs, distribution: Distribution, config: Mapping[str, Any]
-    ) -> nn.Module:
+    def as_network(cls, inputs: Inputs, outputs: int, config: Mapping[str, Any]) -> nn.Module:
         """A network of this class as a pack takes it. Raises `InvalidConfig`."""
         module = cls(inputs.space, inputs.action_space, model_config=dict(config))
         if module.is_stateful():

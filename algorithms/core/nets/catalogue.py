@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
 from algorithms.core.dists.distributions import Distribution
+from algorithms.core.nets import own
 from algorithms.core.nets.encoders import encoder
 from algorithms.core.nets.heads import policy_head, value_head
 from algorithms.core.nets.inputs import Inputs, Masked
@@ -82,34 +82,10 @@ def build(inputs: Inputs | int, distribution: Distribution, model: Mapping[str, 
                 Problem("model.custom_model", "use_lstm and use_gru are for networks of TuneRL's")
             )
         return RecurrentActorCritic(inputs, distribution, model)
-    made = ActorCritic(inputs, distribution, model) if custom is None else None
-    network = made or _users(custom, inputs, distribution, model["custom_model_config"])
-    return network if inputs.mask is None else Masked(network, inputs.mask)
-
-
-def _users(
-    custom: Any, inputs: Inputs, distribution: Distribution, config: Mapping[str, Any]
-) -> nn.Module:
-    """A user's module, checked."""
-    make = registry.shared("model")[custom] if isinstance(custom, str) else custom
-    size, outputs = inputs.size, distribution.num_inputs
     network: nn.Module
-    if hasattr(make, "as_network"):  # an RLModule or a TorchModelV2
-        network = make.as_network(inputs, distribution, config)
+    if custom is None:
+        network = ActorCritic(inputs, distribution, model)
     else:
-        network = make(size, outputs, **config)
-    with torch.no_grad():
-        dist_inputs, value = network(torch.zeros(3, size))
-    if tuple(dist_inputs.shape) != (3, outputs) or tuple(value.shape) != (3,):
-        got = f"({list(dist_inputs.shape)}, {list(value.shape)})"
-        raise InvalidConfig(
-            Problem(
-                "model.custom_model",
-                f"for observations [3, {size}] it gave {got}, not ([3, {outputs}], [3])",
-            )
-        )
-    if list(network.buffers()):
-        raise InvalidConfig(
-            Problem("model.custom_model", "modules with buffers (BatchNorm, ...) cannot be packed")
-        )
-    return network
+        network = own.made(model, inputs, distribution.num_inputs)
+        own.check(network, inputs.size, distribution.num_inputs, values=True)
+    return network if inputs.mask is None else Masked(network, inputs.mask)

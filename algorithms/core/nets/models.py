@@ -36,6 +36,12 @@ class ModuleNetwork(nn.Module):
     def batch(self, obs: Tensor) -> dict[str, Any]:
         return {"obs": unflattened(self.space, obs)}
 
+    def has_values(self, obs: Tensor) -> bool:
+        """Whether the module values observations."""
+        with torch.no_grad():
+            said = self.module._forward_train(self.batch(obs))
+        return hasattr(self.module, "compute_values") or "vf_preds" in said
+
     def policy(self, obs: Tensor) -> Tensor:
         found: Tensor = self.module._forward_exploration(self.batch(obs))["action_dist_inputs"]
         return found

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from algorithms.core import nets
 from algorithms.core.dists.distributions import Distribution
 from algorithms.core.lifting.stack import Layout, caller
+from algorithms.core.nets import own
 
 Parameters = Mapping[str, Tensor]
 
@@ -67,6 +68,25 @@ class Encoded(nn.Module):
         return found
 
 
+def layers(
+    inputs: nets.Inputs,
+    model: Mapping[str, Any],
+    outputs: int,
+    copies: int | None = None,
+    more: int = 0,
+    *,
+    acts: bool = True,
+) -> nn.Module:
+    """From observations (and `more` numbers beside them) to `outputs`: those of the settings, or
+    the user's own. `acts`: its outputs are what a distribution is made of; an `RLModule` can be
+    nothing else."""
+    custom = model["custom_model"] is not None
+    if custom and (acts or not getattr(own.maker(model), "acts", False)):
+        return own.Own(model, inputs, outputs, copies, more)
+    encode, size = nets.encoder(inputs.space, model, scaled=inputs.scaled)
+    return Encoded(encode, stacked_mlp(size + more, model, outputs, copies))
+
+
 class SoftActorCritic(nn.Module):
     """A policy, `copies` critics, the logarithm of the temperature.
 
@@ -84,19 +104,12 @@ class SoftActorCritic(nn.Module):
         super().__init__()
         self.discrete, self.mask = distribution.discrete, inputs.mask
         self.choices = distribution.num_inputs
-        encode, size = self.encoder(inputs, model)
-        self.actor = Encoded(encode, stacked_mlp(size, model, distribution.num_inputs))
-        encode, size = self.encoder(inputs, model)
-        outputs = distribution.num_inputs
+        self.actor = layers(inputs, model, distribution.num_inputs)
+        outputs, more = distribution.num_inputs, 0
         if not self.discrete:
-            size, outputs = size + int(math.prod(distribution.action_shape)), 1
-        self.critics = Encoded(encode, stacked_mlp(size, model, outputs, copies))
+            outputs, more = 1, int(math.prod(distribution.action_shape))
+        self.critics = layers(inputs, model, outputs, copies, more, acts=False)
         self.log_alpha = nn.Parameter(torch.zeros(1))
-
-    @staticmethod
-    def encoder(inputs: nets.Inputs, model: Mapping[str, Any]) -> tuple[nn.Module | None, int]:
-        """What turns observations into features, and their number; None: they are features."""
-        return nets.encoder(inputs.space, model, scaled=inputs.scaled)
 
     def seen(self, obs: Tensor) -> Tensor:
         """The observation proper, without flags of the allowed actions."""

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algorithms.core.nets import own
 from algorithms.core.nets.catalogue import body
 from algorithms.core.nets.inputs import mask_logits, without_mask
 from algorithms.core.nets.layers import ACTIVATIONS, layer
+from tunerl.errors import InvalidConfig, Problem
 
 
 class NoisyDense(nn.Module):
@@ -98,6 +100,14 @@ class QNetwork(nn.Module):
         super().__init__()
         self.actions, self.atoms, self.dueling = actions, atoms, dueling
         self.mask = None if isinstance(inputs, int) else inputs.mask
+        self.noise_sizes: list[int] = []
+        self.build(inputs, model, hiddens, sigma0)
+
+    def build(
+        self, inputs: Any, model: Mapping[str, Any], hiddens: list[int], sigma0: float | None
+    ) -> None:
+        """Make the layers."""
+        actions, atoms, dueling = self.actions, self.atoms, self.dueling
         self.body, size = body(inputs, model)
         activation = model["fcnet_activation"]
         widths = [actions * atoms, atoms] if dueling else [actions * atoms]
@@ -112,14 +122,18 @@ class QNetwork(nn.Module):
         """Normal numbers that noisy weights take."""
         return sum(self.noise_sizes)
 
-    def logits(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Of the returns of each action `[B, A, atoms]`; with one atom, the values `[B, A]`."""
-        features = self.body(without_mask(obs, self.mask)[0])
+    def streamed(self, obs: Tensor, noise: Tensor | None) -> Tensor:
+        """What the streams say `[B, A * atoms]`, of the value (dueling) at the end."""
+        features = self.body(obs)
         parts: Sequence[Tensor | None] = [None] * len(self.streams)
         if noise is not None:
             parts = torch.split(noise, self.noise_sizes)
         outputs = [stream(features, part) for stream, part in zip(self.streams, parts, strict=True)]
-        found = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+
+    def logits(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Of the returns of each action `[B, A, atoms]`; with one atom, the values `[B, A]`."""
+        found = self.streamed(without_mask(obs, self.mask)[0], noise)
         if self.atoms > 1:
             found = found.unflatten(-1, (-1, self.atoms))
         if not self.dueling:
@@ -138,6 +152,28 @@ class QNetwork(nn.Module):
         the best."""
         flags = without_mask(obs, self.mask)[1]
         return values if flags is None else mask_logits(values, flags)
+
+
+class OwnQNetwork(QNetwork):
+    """A user's network: the values of the actions, or dueling their advantages and a value."""
+
+    def build(
+        self, inputs: Any, model: Mapping[str, Any], hiddens: list[int], sigma0: float | None
+    ) -> None:
+        outputs = self.actions * self.atoms
+        self.network = own.made(model, inputs, outputs)
+        own.check(self.network, inputs.size, outputs, values=self.dueling)
+        has_values = getattr(self.network, "has_values", None)
+        if self.dueling and has_values and not has_values(torch.zeros(1, inputs.size)):
+            message = "it values no observations (vf_preds or compute_values); set dueling=False"
+            raise InvalidConfig(Problem(own.PATH, message))
+
+    def streamed(self, obs: Tensor, noise: Tensor | None) -> Tensor:
+        found = self.network(obs)
+        if not self.dueling:
+            return own.first(found)
+        advantages, value = found
+        return torch.cat([advantages, value.unsqueeze(-1)], -1)
 
 
 def positions(logits: Tensor) -> Tensor:

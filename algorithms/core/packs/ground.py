@@ -19,6 +19,7 @@ from algorithms.core.dists.custom_dists import distribution_for
 from algorithms.core.dists.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
 from algorithms.core.lifting.stack import Layout
+from algorithms.core.nets.own import check_lifts
 from algorithms.core.nets.preprocessors import custom_preprocessor
 from algorithms.core.packs.member import derived_seed
 from tunerl.trainable import Pack
@@ -79,6 +80,8 @@ class Ground(Pack):
         self.obs_stats = self.sampler.obs_stats
         with torch.random.fork_rng():
             self.network = self.make_network()
+        if model["custom_model"] is not None:
+            check_lifts(self.network, self.obs_codec.D + self.extras.size)
         self.layout = Layout(self.network)
 
     def kind(self, function: str) -> Any:

@@ -24,7 +24,6 @@ UNUSED = {
     "use_lstm": False,
     "use_gru": False,
     "vf_share_layers": False,
-    "custom_model": None,
     "custom_action_dist": None,
 }
 
