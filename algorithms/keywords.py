@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "observation_filter",
         "rollout_fragment_length",
     ),
-    "learners": ("num_learners",),
+    "learners": ("num_learners", "num_gpus_per_learner"),
     "offline_data": (
         "input_",
         "input_read_method",
@@ -83,6 +83,7 @@ OLDER = {
     "num_cpus_for_local_worker": "num_cpus_for_main_process",
     "num_learner_workers": "num_learners",
     "num_cpus_per_learner_worker": "num_cpus_per_learner",
+    "num_gpus": "num_gpus_per_learner",
     "num_gpus_per_learner_worker": "num_gpus_per_learner",
     "_enable_learner_api": "enable_rl_module_and_learner",
     "_enable_rl_module_api": "enable_rl_module_and_learner",
@@ -115,7 +116,8 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-_CPU = "training runs on the CPU, many agents in one worker"
+_CPU = "a pack is one process, that trains many agents"
+_GPU = "updates alone may run on a GPU: set num_gpus_per_learner"
 _ONE_PROCESS = "an agent's environments are stepped in its pack's process"
 _FAILURES = (
     "an environment that raises fails its trial, which FailureConfig(max_failures=...) starts "
@@ -143,15 +145,13 @@ FOREIGN: dict[str, Foreign] = {
     "eager_tracing": Foreign((False, None), "there is no TensorFlow here"),
     "torch_compile_worker": Foreign((False,), "only the update is compiled: torch_compile_learner"),
     # resources, learners
-    "num_gpus": Foreign((0, 0.0, None), _CPU),
     "num_cpus_for_main_process": Foreign((1,), _CPU),
     "placement_strategy": Foreign(("PACK",), "a pack is one worker, there is nothing to place"),
-    "num_gpus_per_env_runner": Foreign((0, 0.0), _CPU),
+    "num_gpus_per_env_runner": Foreign((0, 0.0), _GPU),
     "custom_resources_per_env_runner": Foreign(({}, None), _ONE_PROCESS),
     "num_cpus_per_learner": Foreign(("auto", 1, 1.0), _CPU),
-    "num_gpus_per_learner": Foreign((0, 0.0), _CPU),
     "num_aggregator_actors_per_learner": Foreign((0,), _ONE_PROCESS),
-    "local_gpu_idx": Foreign((0,), _CPU),
+    "local_gpu_idx": Foreign((0,), _GPU),
     # env_runners
     "explore": Foreign((True,), "while it learns an agent explores; see evaluation_explore"),
     "exploration_config": Foreign((None, {}), "an agent explores by sampling its own actions"),
@@ -172,7 +172,7 @@ FOREIGN: dict[str, Foreign] = {
     "optimizer": Foreign(({}, None), _OPTIMIZER),
     "vtrace": Foreign((True,), "it always corrects with v-trace"),
     "sample_async": Foreign((True,), "workers deliver in turn, each late by a known number"),
-    "num_multi_gpu_tower_stacks": Foreign((1,), _CPU),
+    "num_multi_gpu_tower_stacks": Foreign((1,), _GPU),
     "minibatch_buffer_size": Foreign((1,), "set learner_queue_size"),
     "timeout_s_sampler_manager": Foreign((0.0, 0), "set sample_timeout_s"),
     "learner_class": Foreign((None,), "write an algorithm with a loss of its own"),

@@ -49,7 +49,11 @@ class LiftedGradient:
                 values = dict(zip(settings, rest[len(names) :], strict=True))
                 return vmap(self.update.gradient)(flat, items, values)
 
-            self.graphs[key] = traced(lifted, args).forward
+            update = self.update
+            away = update.device.away
+            self.graphs[key] = (
+                update.device.graph(lifted, args) if away else traced(lifted, args).forward
+            )
         gradient, statistics = self.graphs[key](*args)
         return gradient, statistics
 

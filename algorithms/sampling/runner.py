@@ -18,6 +18,7 @@ from algorithms.config import AlgorithmConfig
 from algorithms.core.collecting.rollout import Rollout
 from algorithms.core.collecting.sampler import Act
 from algorithms.core.envs.no_envs import NoEnvs
+from algorithms.core.lifting import device
 from algorithms.core.maths.running import RunningStats
 from algorithms.core.packs.member import Episodes, derived_seed, window_of
 from algorithms.module import DEFAULT_POLICY, Module, Weights
@@ -58,7 +59,7 @@ class EnvRunner(Asking, Learning):
         self.batch_mode, self.rollout_fragment_length = batch_mode, rollout_fragment_length
         self.config = config.copy(copy_frozen=False)
         self.worker_index, self.num_workers = worker_index, num_workers
-        settings = self.config.resolved() | {"num_env_runners": 0, "seed": None}
+        settings = self.config.resolved() | {"num_env_runners": 0, "seed": None, device.FIELD: 0.0}
         pack: Any = self.config.spec.open_pack(settings)
         if isinstance(pack.envs, NoEnvs):  # of an algorithm that learns from files
             pack.envs = pack.sampler.envs = pack.make_envs(pack.num_envs)

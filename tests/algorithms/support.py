@@ -37,8 +37,8 @@ RUNNERS = {
     "num_learners",
 }
 """Settings of a lone agent's actors; see tests/sampling."""
-APART = {"min_time_s_per_iteration", "custom_evaluation_function"}
-"""What all algorithms have and is tested in test_reporting and test_own_evaluation."""
+APART = {"min_time_s_per_iteration", "custom_evaluation_function", "num_gpus_per_learner"}
+"""What all algorithms have; tested in test_reporting, test_own_evaluation and test_device."""
 
 
 def tiny(**changes: Any) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def test_methods_chain_and_to_dict_holds_what_was_set() -> None:
         "restart_failed_env_runners": False,
         "metrics_num_episodes_for_smoothing": 100,
         "num_learners": 0,
+        "num_gpus_per_learner": 0.0,
     }
     assert type(config.lr) is float
 
@@ -149,8 +150,8 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         ("env_runners", {"observation_filter": "MeanStd"}, "did you mean 'MeanStdFilter'"),
         ("env_runners", {"rollout_fragment_length": 200}, "train_batch_size"),
         ("framework", {"framework": "tf2"}, "the only framework is 'torch'"),
-        ("resources", {"num_gpus": 1}, "runs on the CPU"),
-        ("learners", {"num_gpus_per_learner": 1}, "runs on the CPU"),
+        ("resources", {"num_gpus": -1}, "allowed: >= 0"),
+        ("env_runners", {"num_gpus_per_env_runner": 1}, "set num_gpus_per_learner"),
         ("environment", {"render_env": True}, "render an environment of your own"),
         ("training", {"lr_schedule": [[0, 0.1]]}, "give the schedule itself"),
         ("fault_tolerance", {"ignore_env_runner_failures": True}, "max_failures"),

@@ -120,11 +120,14 @@ def same(one: State, other: State) -> None:
         np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [("DQN", {}), ("SAC", {}), ("SAC", PENDULUM)],
-    ids=["DQN", "SAC of choices", "SAC"],
-)
+CONTRACT = [
+    pytest.param("DQN", {}, id="DQN"),
+    pytest.param("SAC", PENDULUM, id="SAC", marks=pytest.mark.slow),
+    pytest.param("SAC", {}, id="SAC of choices", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), CONTRACT)
 def test_they_keep_the_contract_of_a_pack(name: str, more: dict[str, Any]) -> None:
     config = tiny(name, **more)
     alone, middle, end = trained(name, config, neighbour=False)
@@ -184,7 +187,7 @@ def test_critics_are_networks_of_their_own_each() -> None:
     pack.close()
 
 
-@pytest.mark.parametrize("name", ["CQL", "IQL"])
+@pytest.mark.parametrize("name", [pytest.param("CQL", marks=pytest.mark.slow), "IQL"])
 def test_agents_of_files_take_them_too(name: str, tmp_path: Path) -> None:
     env = gymnasium.make("Pendulum-v1", max_episode_steps=20)
     columns = offline.play(env, 2, lambda obs, g: g.uniform(-2, 2, 1).astype(np.float32))

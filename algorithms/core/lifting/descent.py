@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algorithms.core.lifting.device import HERE, Device
 from algorithms.core.lifting.lift import Lifted, row_runs
 from algorithms.core.lifting.optim import BETA1, BETA2, clip_by_global_norm
 from algorithms.core.lifting.stack import Batch, Layout
@@ -40,12 +41,13 @@ class Descent:
         batch_size: int,
         compile: bool,
         kind: Any = None,
+        device: Device = HERE,
     ) -> None:
         self.layout, self.network, self.loss, self.rates = Layout(network), network, loss, rates
         self.segments = segments(self.layout)
         self.followed = self.segments[followed]
         self.names = [name for name in self.layout.shapes if name.split(".")[0] == followed]
-        self.lifted = Lifted(self._gradient, compile=compile, kind=kind)
+        self.lifted = Lifted(self._gradient, compile=compile, kind=kind, device=device)
         wide = self.layout.size * batch_size >= WIDE
         self.sizes = (1,) if wide else self.lifted.sizes
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from algorithms.core.lifting.compiling import compiled, compiler_available, traced
+from algorithms.core.lifting.device import HERE, Device
 from algorithms.core.lifting.kept import graphs_of
 from algorithms.core.lifting.stack import COMPILED_SIZES, TRACED_SIZES, Batch, chunks
 
@@ -26,13 +27,20 @@ class Lifted:
     """``function(*groups) -> dictionary`` of one agent, for stacks: every tensor `[K, ...]`."""
 
     def __init__(
-        self, function: Callable[..., Batch], *, compile: bool = False, kind: Any = None
+        self,
+        function: Callable[..., Batch],
+        *,
+        compile: bool = False,
+        kind: Any = None,
+        device: Device = HERE,
     ) -> None:
-        """`kind`: see `graphs_of`."""
-        self.function = function
-        self.compile = compile and compiler_available()
+        """`kind`: see `graphs_of`. `device`: where it runs."""
+        self.function, self.device = function, device
+        self.compile = compile and compiler_available() and not device.away
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
-        self.graphs: dict[Any, Graph] = graphs_of(kind, "lifted", self.compile)
+        self.graphs: dict[Any, Graph] = graphs_of(
+            kind, "lifted", self.compile, device.name, device.away
+        )
 
     def __call__(self, *groups: Batch) -> Batch:
         values = [value for group in groups for value in group.values()]
@@ -61,6 +69,8 @@ class Lifted:
             return list(found.values())
 
         args = tuple(value for group in groups for value in group.values())
+        if self.device.away:
+            return self.device.graph(lifted, args), names
         graph = compiled(lifted, args) if self.compile else traced(lifted, args).forward
         return graph, names
 

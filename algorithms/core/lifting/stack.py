@@ -23,6 +23,7 @@ from algorithms.core.lifting.compiling import (
     compiler_available,
     traced,
 )
+from algorithms.core.lifting.device import HERE, Device
 from algorithms.core.lifting.kept import graphs_of
 from algorithms.core.lifting.optim import Adam, AdamState, Optimiser, clip
 
@@ -154,7 +155,8 @@ class LiftedUpdate:
     `loss(call, batch, hyperparameters) -> (loss, statistics [S])` is written for one agent; `call`
     is its network. Needs the hyperparameter `grad_clip` and those of `rule`, which is Adam unless
     given. `parts`: the gradient is the mean of those of so many parts of the batch, cut along its
-    second axis. `clip_by`: one of `optim.CLIPS`. `kind`: see `kept.graphs_of`.
+    second axis. `clip_by`: one of `optim.CLIPS`. `kind`: see `kept.graphs_of`. `device`: where it
+    runs.
     """
 
     def __init__(
@@ -167,13 +169,16 @@ class LiftedUpdate:
         parts: int = 1,
         clip_by: str = "global_norm",
         kind: Any = None,
+        device: Device = HERE,
     ) -> None:
-        self.layout, self.loss = layout, loss
+        self.layout, self.loss, self.device = layout, loss, device
         self.rule, self.parts, self.clip_by = rule or Adam(), parts, clip_by
         self.call = caller(network)
-        self.compile = compile and compiler_available()
+        self.compile = compile and compiler_available() and not device.away
         self.sizes = COMPILED_SIZES if self.compile else TRACED_SIZES
-        self.graphs: dict[tuple[Any, ...], Any] = graphs_of(kind, "update", self.compile)
+        self.graphs: dict[tuple[Any, ...], Any] = graphs_of(
+            kind, "update", self.compile, device.name, device.away
+        )
 
     def one(
         self, flat: Tensor, state: AdamState, at: Tensor, batch: Batch, hp: Batch
@@ -260,6 +265,8 @@ class LiftedUpdate:
             )
             return flat, *state, statistics
 
+        if self.device.away:
+            return self.device.graph(lifted, args)
         if not self.compile:
             return traced(lifted, args).forward
         if self.parts == 1 and any_length(args[batch]):

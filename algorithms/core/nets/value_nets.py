@@ -135,7 +135,7 @@ class QNetwork(nn.Module):
         """Of the returns of each action `[B, A, atoms]`; with one atom, the values `[B, A]`."""
         found = self.streamed(without_mask(obs, self.mask)[0], noise)
         if self.atoms > 1:
-            found = found.unflatten(-1, (-1, self.atoms))
+            found = found.reshape(*found.shape[:-1], -1, self.atoms)
         if not self.dueling:
             return found
         axis = -1 if self.atoms == 1 else -2

@@ -18,6 +18,7 @@ from algorithms.core.collecting.sampler import Sampler
 from algorithms.core.dists.custom_dists import distribution_for
 from algorithms.core.dists.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec, ObservationCodec, check_spaces
+from algorithms.core.lifting import device
 from algorithms.core.lifting.stack import Layout
 from algorithms.core.nets.own import check_lifts
 from algorithms.core.nets.preprocessors import custom_preprocessor
@@ -42,6 +43,7 @@ class Ground(Pack):
         self.resolve, self.key = resolve, key
         self.shared = resolve(config)
         self.pack_key = key(self.shared)
+        self.device = device.of(self.shared)
         runners = max(1, self.shared.get("num_env_runners", 1))
         self.num_envs: int = runners * self.shared.get("num_envs_per_env_runner", 1)
         self.envs = self.training_envs(self.num_envs)

@@ -29,6 +29,7 @@ class ImitationPack(OfflinePack):
             bool(self.shared["torch_compile_learner"]),
             clip_by=self.shared["grad_clip_by"],
             kind=self.kind("update"),
+            device=self.device,
         )
 
     @abstractmethod

@@ -36,7 +36,9 @@ class LearningPack(AlgorithmPack):
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
         compile = bool(self.shared["torch_compile_learner"])
-        self.learning = Lifted(self._one, compile=compile, kind=self.kind("learn"))
+        self.learning = Lifted(
+            self._one, compile=compile, kind=self.kind("learn"), device=self.device
+        )
         self.columns: Batch = {}
         self.lone: Batch = {}
         self.unsummed: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]] = []

@@ -47,6 +47,7 @@ class OfflineActorCriticPack(OfflinePack):
             batch_size=self.batch_size,
             compile=bool(self.shared["torch_compile_learner"]),
             kind=self.kind("learn"),
+            device=self.device,
         )
 
     @abstractmethod

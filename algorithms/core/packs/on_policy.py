@@ -59,6 +59,7 @@ class OnPolicyPack(AlgorithmPack):
             bool(self.shared["torch_compile_learner"]),
             clip_by=self.shared["grad_clip_by"],
             kind=self.kind("update"),
+            device=self.device,
         )
         self.recall = self._recurrent() if recurrent(self.shared["model"]) else None
         self.sampler.watchers.append(self.traces.watch)

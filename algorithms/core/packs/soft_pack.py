@@ -71,6 +71,7 @@ class SoftPack(OffPolicyPack):
             batch_size=self.batch_size,
             compile=bool(self.shared["torch_compile_learner"]),
             kind=self.kind("learn"),
+            device=self.device,
         )
 
     @abstractmethod

@@ -60,6 +60,7 @@ class TurnPack(AlgorithmPack):
             self.parts(),
             shared["grad_clip_by"],
             self.kind("update"),
+            self.device,
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 
 from algorithms.core.envs.spaces import check_spaces
+from algorithms.core.lifting import device
 from algorithms.core.packs.evaluation import evaluation_environment, evaluation_problems
 from algorithms.core.packs.offline_pack import OfflinePack
 from algorithms.core.packs.own_evaluation import FIELD
@@ -104,7 +105,7 @@ class OfflineSpec(AlgorithmSpec):
 
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
         """Decides `torch_compile_learner` from the number of updates, where it is None."""
-        if config["torch_compile_learner"] is not None:
+        if config["torch_compile_learner"] is not None or config[device.FIELD]:
             return config
         iterations = float(stop.get("training_iteration") or 0)
         updates = iterations * config["dataset_num_iters_per_learner"]

@@ -73,6 +73,10 @@ class AgentParameters:
         "compile the update (seconds, then two to three times as fast); None: where it pays",
         optional=True,
     )
+    num_gpus_per_learner: float | None = fixed(
+        None, "above 0: updates run on a GPU, of which a pack reserves so much", low=0.0,
+        optional=True,
+    )  # fmt: skip
     max_pack_size: int = fixed(32, "how many agents one worker trains at once, at most", low=1)
 
 

@@ -14,7 +14,7 @@ from algorithms import callbacks, older, synonyms
 from algorithms.core import envs, nets
 from algorithms.core.dists.custom_dists import distribution_for
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
-from algorithms.core.lifting import warming
+from algorithms.core.lifting import device, warming
 from algorithms.core.nets.preprocessors import custom_preprocessor
 from algorithms.core.packs import own_evaluation
 from algorithms.core.packs.evaluation import evaluation_problems
@@ -95,7 +95,7 @@ class AlgorithmSpec(TrainableSpec):
         problems += own_evaluation.problems(full.get(own_evaluation.FIELD))
         if not problems:
             full["model"] = model
-            problems += self.problems(full)
+            problems += [*self.problems(full), *device.problems(full)]
         if not problems:
             try:
                 full["model"] = self.settled(full, config.get("model"))
@@ -151,9 +151,14 @@ class AlgorithmSpec(TrainableSpec):
     def capacity(self, config: Config) -> int:
         return 1 if self.kind is not None else int(config["max_pack_size"])
 
+    def resources(self, config: Config) -> Mapping[str, float]:
+        """A processor, and what is asked for of GPUs."""
+        gpus = config[device.FIELD]
+        return {"CPU": 1.0, "GPU": gpus} if gpus else {"CPU": 1.0}
+
     def plan(self, config: Config, *, replicas: int, stop: Mapping[str, Any]) -> Config:
         """Decides `torch_compile_learner` from the size of the experiment, where it is None."""
-        if config["torch_compile_learner"] is not None:
+        if config["torch_compile_learner"] is not None or config[device.FIELD]:
             return config
         iteration = config.get("min_sample_timesteps_per_iteration") or config["train_batch_size"]
         steps = float(stop.get("num_env_steps_sampled_lifetime") or 0) or iteration * float(
