@@ -111,6 +111,35 @@ def test_trials_of_a_lost_node_go_on_elsewhere_with_the_same_results(
     assert outcome(house.store_url, id) == undisturbed
 
 
+def test_a_trial_that_ends_its_process_fails_alone_and_the_sweep_and_the_service_go_on(
+    house: Cluster, worker: Process
+) -> None:
+    space = {"deadly": {"grid_search": [False, True, False]}}
+    with house.api.client() as client:
+        id = client.create(
+            {
+                "name": "deadly",
+                "trainable": "Deadly",
+                "param_space": space,
+                "metric": "count",
+                "mode": "max",
+                "stop": {"training_iteration": 5},
+                "failure": {"max_failures": 0},
+            }
+        )["id"]
+        ended = client.wait(id, poll=0.1, timeout=180)
+        assert (ended["status"], ended["reason"]) == ("COMPLETED", "1 of 3 trials failed")
+        trials = client.trials(id)
+        assert [trial["status"] for trial in trials] == ["TERMINATED", "ERROR", "TERMINATED"]
+        assert [trial["iteration"] for trial in trials] == [5, 1, 5]
+        assert "its worker was lost 3 times in a row" in trials[1]["error"]
+        assert trials[1]["attempt"] == 3
+        lost = [event for event in client.events(id) if event["kind"] == "pack.lost"]
+        assert len(lost) == 3
+        assert client.ready()["status"] == "ready"
+        completed(client, client.create(sweep("after"))["id"])
+
+
 def test_a_worker_waits_until_a_node_can_train(house: Cluster) -> None:
     for node in house.nodes:
         node.kill_all()

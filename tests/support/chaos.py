@@ -27,6 +27,7 @@ from tests.support.crash import LEASE_S, acquire
 from tests.support.implied import judge
 from tests.support.sweeps import custom_of, outcome, spec_of, trainable_of
 from tunerl import spec as specs
+from tunerl.control import recorder
 from tunerl.control.controller import Controller
 from tunerl.runtime.base import Lost, Order, Report, Runtime
 from tunerl.runtime.local import LocalRuntime
@@ -155,6 +156,8 @@ def drive(url: str, runtime: str, scenario: str, root: str, fate: tuple[Any, ...
 
 
 def control(url: str, runtime: str, scenario: str, root: str, fate: Fate) -> None:
+    if runtime == "ray":  # losses are remembered over restarts, but nobody here is to blame
+        recorder.MAX_LOSSES = 1000
     store = fated_store(url, fate)
     found = store.list_experiments()[0][0]
     sys.addaudithook(lambda event, args: _file(fate, root, event, args))

@@ -90,10 +90,47 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def environment(secret: str) -> dict[str, str]:
-    """What the processes of a Ray cluster with that token see of this one's."""
+def install(root: Path) -> str:
+    """A package that somebody installed beside TuneRL, with a trainable for REST; its place.
+
+    "Deadly" ends its process in the second iteration where ``config["deadly"]`` says so.
+    """
+    info = root / "deadly-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tunerl.trainables]\nDeadly = deadly:Deadly\n")
+    (root / "deadly.py").write_text(DEADLY)
+    return str(root)
+
+
+DEADLY = """
+import os
+from tunerl import Trainable
+
+class Deadly(Trainable):
+    def setup(self, config):
+        self.count = 0
+
+    def step(self):
+        self.count += 1
+        if self.count == 2 and self.config["deadly"]:
+            os._exit(1)
+        return {"count": self.count}
+
+    def save_checkpoint(self, checkpoint_dir):
+        return {"count": self.count}
+
+    def load_checkpoint(self, checkpoint):
+        self.count = checkpoint["count"]
+"""
+
+
+def environment(secret: str, packages: str = "") -> dict[str, str]:
+    """What the processes of a Ray cluster with that token see of this one's, and `packages`."""
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), packages]))
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        "PYTHONPATH": path,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secret,
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -106,7 +143,7 @@ def cluster() -> Iterator[Cluster]:
     """The whole installation but the worker, up; it is taken down at the end."""
     root = Path(tempfile.mkdtemp(prefix="tunerl-"))  # short: Ray's sockets lie below it
     secret = secrets.token_hex(32)
-    env = environment(secret)
+    env = environment(secret, install(root / "packages"))
     try:
         with postgres.server() as server, Processes(root, env) as processes:
             address = f"127.0.0.1:{free_port()}"
