@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from algorithms import callbacks
 from algorithms.core import nets
+from algorithms.core.envs.connecting import CONNECTORS
 from algorithms.core.packs import own_evaluation
 from algorithms.core.specs import names
 from algorithms.core.specs.spec import AlgorithmSpec
@@ -292,10 +293,10 @@ class AlgorithmConfig:
             value = callbacks.shared_name(value)
             if wrong := list(callbacks.problems(value)):
                 raise InvalidConfig(wrong)
-        if name == own_evaluation.FIELD:
+        if name in (own_evaluation.FIELD, *CONNECTORS):
             value = names.share(name, value)
-            if wrong := list(own_evaluation.problems(value)):
-                raise InvalidConfig(wrong)
+        if name == own_evaluation.FIELD and (wrong := list(own_evaluation.problems(value))):
+            raise InvalidConfig(wrong)
         if is_space(value):
             return {name: value}
         return {name: resolve_fields(self.spec.parameters, {name: value})[name]}

@@ -34,6 +34,8 @@ METHODS: dict[str, tuple[str, ...]] = {
         "num_cpus_per_env_runner",
         "sample_timeout_s",
         "gym_env_vectorize_mode",
+        "env_to_module_connector",
+        "module_to_env_connector",
         "env_step_timeout_s",
         "observation_filter",
         "rollout_fragment_length",
@@ -131,7 +133,6 @@ _OPTIMIZER = "the optimiser is Adam; set lr and adam_epsilon"
 _SCHEDULE = "give the schedule itself as the value, such as lr=[[0, 1e-3], [100000, 1e-5]]"
 _OWN_STEPS = "it learns from its own steps; BC, MARWIL, CQL and IQL learn from files"
 _FILES = "the files are read once, and stay in memory"
-_CONNECT = "give the environment connectors: algorithms.sampling.connected(env, env_to_module)"
 _SHARE = "say it in the model: model={'vf_share_layers': True}"
 
 FOREIGN: dict[str, Foreign] = {
@@ -164,8 +165,6 @@ FOREIGN: dict[str, Foreign] = {
     "create_env_on_driver": Foreign((False, True), _ONE_PROCESS),
     "remote_worker_envs": Foreign((False,), "use gym_env_vectorize_mode='async'"),
     "remote_env_batch_wait_ms": Foreign((0,), _ONE_PROCESS),
-    "env_to_module_connector": Foreign((None,), _CONNECT),
-    "module_to_env_connector": Foreign((None,), _CONNECT),
     "preprocessor_pref": Foreign((None,), "observations are flattened, discrete ones one-hot"),
     "compress_observations": Foreign((False,), "rollouts are kept as they are"),
     # training
@@ -176,7 +175,7 @@ FOREIGN: dict[str, Foreign] = {
     "minibatch_buffer_size": Foreign((1,), "set learner_queue_size"),
     "timeout_s_sampler_manager": Foreign((0.0, 0), "set sample_timeout_s"),
     "learner_class": Foreign((None,), "write an algorithm with a loss of its own"),
-    "learner_connector": Foreign((None,), "write an algorithm of its own"),
+    "learner_connector": Foreign((None,), "write an algorithm of its own; see learn_on_batch, too"),
     "add_default_connectors_to_learner_pipeline": Foreign((True,), "leave it out"),
     "vf_share_layers": Foreign((), _SHARE),
     "lr_schedule": Foreign((None,), _SCHEDULE),

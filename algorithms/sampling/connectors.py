@@ -6,6 +6,7 @@ connectors is resumed like any other. (For mean-std filters there is `observatio
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from algorithms.sampling.episode import SingleAgentEpisode
+from tunerl import registry
 from tunerl.errors import InvalidInput, nearest
 
 Piece = Callable[[Any, SingleAgentEpisode], Any]
@@ -236,22 +238,35 @@ class ConnectedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):  # type: ignore[misc]
 
 def connected(
     env: str | Callable[[Any], Any],
-    env_to_module: Callable[[], Sequence[Piece] | ConnectorPipeline] | None = None,
-    module_to_env: Callable[[], Sequence[Piece] | ConnectorPipeline] | None = None,
+    env_to_module: Callable[..., Any] | None = None,
+    module_to_env: Callable[..., Any] | None = None,
 ) -> Callable[[Mapping[str, Any]], ConnectedEnv]:
-    """A creator of `env` (a Gymnasium id or a creator) with connectors.
+    """A creator of `env` (a Gymnasium id, a registered name or a creator) with connectors.
 
-    For ``environment(env=...)`` or `register_env`. Each of its environments gets pipelines of its
-    own from what is given.
+    For ``environment(env=...)`` or `register_env`; the settings `env_to_module_connector` and
+    `module_to_env_connector` do the same. Each of its environments gets pipelines of its own from
+    what is given: functions of nothing, or of the environment, that make a piece, a list of them,
+    or a pipeline.
     """
 
     def create(config: Mapping[str, Any]) -> ConnectedEnv:
-        made = gymnasium.make(env, **config) if isinstance(env, str) else env(config)
-        pipes = [make() if make is not None else () for make in (env_to_module, module_to_env)]
-        ready = [
-            pipe if isinstance(pipe, ConnectorPipeline) else ConnectorPipeline(pipe)
-            for pipe in pipes
-        ]
-        return ConnectedEnv(made, *ready)
+        creator: Any = registry.environment(env) if isinstance(env, str) else env
+        made = gymnasium.make(str(env), **config) if creator is None else creator(config)
+        pipes = [_pipeline(make, made) for make in (env_to_module, module_to_env)]
+        return ConnectedEnv(made, *pipes)
 
     return create
+
+
+def _pipeline(make: Callable[..., Any] | None, env: Any) -> ConnectorPipeline:
+    if make is None:
+        return ConnectorPipeline()
+    takes = inspect.signature(make).parameters.values()
+    found = make(env) if any(p.default is p.empty for p in takes) else make()
+    if isinstance(found, ConnectorPipeline):
+        return found
+    pieces = list(found) if isinstance(found, list | tuple) else [found]
+    for piece in pieces:
+        if not callable(piece):
+            raise InvalidInput(f"{piece!r} is no connector; give pieces: piece(value, episode)")
+    return ConnectorPipeline(pieces)

@@ -29,6 +29,8 @@ TINY: dict[str, Any] = {
 }
 
 
+CONNECTORS = {"env_to_module_connector", "module_to_env_connector"}
+"""See tests/sampling/test_connectors."""
 RUNNERS = {
     "num_cpus_per_env_runner",
     "sample_timeout_s",

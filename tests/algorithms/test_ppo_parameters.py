@@ -13,7 +13,7 @@ import torch
 from algorithms.core.nets.preprocessors import NoPreprocessor, register_preprocessor
 from algorithms.core.packs.on_policy import OnPolicyPack
 from algorithms.ppo import SPEC, PPOParameters
-from tests.algorithms.support import APART, RUNNERS, lone, open_pack, tiny
+from tests.algorithms.support import APART, CONNECTORS, RUNNERS, lone, open_pack, tiny
 from tunerl.errors import InvalidConfig
 from tunerl.trainable import hyperparameters
 from tunerl.trial import ReplicaId
@@ -103,6 +103,7 @@ EXECUTION = {
     *OUTPUT,
     *RUNNERS,
     *APART,
+    *CONNECTORS,
     "env_step_timeout_s",  # this and the next: in tests/envs
     "is_atari",
     "gym_env_vectorize_mode",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from algorithms import PPOConfig, SACConfig
 from algorithms.ppo import SPEC
 from algorithms.sampling.connectors import (
     ConnectorPipeline,
@@ -18,8 +19,9 @@ from algorithms.sampling.connectors import (
     connected,
 )
 from algorithms.sampling.episode import SingleAgentEpisode
+from tests.algorithms import soft
 from tests.algorithms.support import TwoSteps, lone, open_pack, timeless, tiny
-from tunerl.errors import InvalidInput
+from tunerl.errors import InvalidConfig, InvalidInput
 from tunerl.trial import ReplicaId
 
 EMPTY = SingleAgentEpisode()
@@ -114,3 +116,55 @@ def test_an_agent_trains_through_connectors_and_is_resumed_exactly() -> None:
     bounded = connected("Pendulum-v1", module_to_env=lambda: [NormalizeAndClipActions()])
     assert SPEC.resolve(tiny(env=bounded))["env"] is bounded
     lone(tiny(env=bounded), 0, 1)
+
+
+def pieces() -> list[Any]:
+    return [PrevActionsPrevRewards(), FlattenObservations(), FrameStacking(2)]
+
+
+def stretched(env: Any) -> Any:
+    assert env.action_space.shape == (1,)
+    return NormalizeAndClipActions()
+
+
+def test_they_are_settings_too_and_evaluation_has_them() -> None:
+    other = {"evaluation_config": {"env_config": {"sutton_barto_reward": True}}}
+    config = PPOConfig().update_from_dict(tiny()).debugging(seed=5)
+    config.evaluation(evaluation_interval=1, evaluation_duration=2, **other)
+    by_hand = config.copy().environment(connected("CartPole-v1", pieces))
+    config.env_runners(env_to_module_connector=pieces)
+    reports = []
+    for one in (config, by_hand):
+        with one.build() as agent:
+            assert agent.pack.obs_codec.D == 2 * (4 + 2 + 1)
+            found = agent.train().flat()
+            assert found["evaluation/env_runners/episode_return_mean"] == -1.0
+            reports.append(timeless({n: v for n, v in found.items() if not n.startswith("config")}))
+    assert reports[0] == reports[1]
+
+
+def test_actions_go_through_settings_of_off_policy_agents() -> None:
+    config = SACConfig().update_from_dict(soft.tiny(normalize_actions=False))
+    plain = config.copy().build()
+    with config.env_runners(module_to_env_connector=stretched).build() as agent, plain:
+        assert agent.get_policy().action_space.high.tolist() == [1.0]
+        assert plain.get_policy().action_space.high.tolist() == [2.0]
+        agent.train()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("mine", "'mine' is not known here"),
+        (5, "5 is no function"),
+        (lambda: 5, "5 is no connector"),
+    ],
+)
+def test_what_makes_no_connectors_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        PPOConfig().update_from_dict(tiny(env_to_module_connector=given)).build()
+
+
+def test_atari_games_with_the_usual_preprocessing_have_none() -> None:
+    with pytest.raises(InvalidConfig, match=r"env_to_module_connector: .*is_atari=False"):
+        SPEC.resolve(tiny(env="ALE/Pong-v5", env_to_module_connector=pieces))

@@ -21,6 +21,7 @@ from algorithms.core.envs.base import (
     sub_seeds,
 )
 from algorithms.core.envs.catalogue import BATCHED_IDS, batched
+from algorithms.core.envs.connecting import environment
 from algorithms.core.envs.envpool import pool_envs
 from algorithms.core.envs.factory import EnvContext, Factory, resolve
 from algorithms.core.envs.frames import StackedFrames
@@ -54,7 +55,7 @@ __all__ = [
 def of(config: Mapping[str, Any], num_envs: int, vectorize_mode: str | None = None) -> PackEnvs:
     """What `make` makes of an algorithm's configuration."""
     return make(
-        config["env"],
+        environment(config),
         config["env_config"],
         num_envs,
         vectorize_mode=vectorize_mode or config.get("gym_env_vectorize_mode", "auto"),

@@ -62,7 +62,9 @@ def evaluation_problems(
     if not own or set(own) - set(DIFFERENT):
         return
     try:
-        there, here = spaces_of(evaluation_environment(config)), spaces_of(config)
+        elsewhere = {name: value for name, value in config.items() if name != "input_"}
+        there = spaces_of({**elsewhere, **evaluation_environment(config)})
+        here = spaces_of(config)
     except InvalidConfig as error:
         yield from (Problem(f"evaluation_config.{p.path}", p.message) for p in error.problems)
         return

@@ -22,6 +22,13 @@ _INNER = (
 )
 
 
+_FUNCTIONS = (
+    "custom_evaluation_function",
+    "env_to_module_connector",
+    "module_to_env_connector",
+)
+
+
 def word(value: Any) -> str:
     """A class or function as a word that is the same in every process.
 
@@ -78,7 +85,7 @@ def plain(value: Any) -> Any:
 def remember(config: Mapping[str, Any]) -> None:
     """Note the classes and functions of a configuration that is used here."""
     inner = [(config.get(name) or {}).get(key) for name, key in _INNER]
-    own = (config.get("env"), config.get("custom_evaluation_function"))
+    own = (config.get(name) for name in ("env", *_FUNCTIONS))
     for value in (*own, *inner, *_leaves(config.get("callbacks"))):
         if callable(value):
             _used[word(value)] = value
@@ -95,7 +102,7 @@ def _leaves(value: Any) -> list[Any]:
 def recalled(config: Mapping[str, Any]) -> Config:
     """The settings of a checkpoint, with the classes that they name, as far as they were used."""
     found = dict(config) | {"env": _recalled(config.get("env"))}
-    for name in ("callbacks", "custom_evaluation_function"):
+    for name in ("callbacks", *_FUNCTIONS):
         if config.get(name) is not None:
             found[name] = _each_recalled(config[name])
     for name, key in _INNER:

@@ -30,6 +30,8 @@ class OfflineParameters(AgentParameters):
             "gym_env_vectorize_mode": ("auto",),
             "normalize_rewards": (False,),
             "output": (None,),
+            "env_to_module_connector": (None,),
+            "module_to_env_connector": (None,),
             "min_sample_timesteps_per_iteration": (None, 0),
             "metrics_num_episodes_for_smoothing": (100,),
             "keep_per_episode_custom_metrics": (False,),

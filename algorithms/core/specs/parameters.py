@@ -97,6 +97,12 @@ class CommonParameters(AgentParameters):
         low=0,
     )
     num_envs_per_env_runner: int = fixed(8, "sub-environments of one agent", low=1)
+    env_to_module_connector: Any = fixed(
+        None, "makes what observations go through before the agent sees them", optional=True
+    )
+    module_to_env_connector: Any = fixed(
+        None, "makes what actions go through before the environment gets them", optional=True
+    )
     gym_env_vectorize_mode: str = fixed(
         "auto", "how sub-environments are stepped", choices=VECTORIZE_MODES
     )

@@ -13,6 +13,7 @@ import torch
 from algorithms import callbacks, older, synonyms
 from algorithms.core import envs, nets
 from algorithms.core.dists.custom_dists import distribution_for
+from algorithms.core.envs import connecting
 from algorithms.core.envs.spaces import ACTIONS, SpaceTypes, check_spaces
 from algorithms.core.lifting import device, warming
 from algorithms.core.nets.preprocessors import custom_preprocessor
@@ -46,6 +47,7 @@ ENVIRONMENT = (
     "framestack",
     "is_atari",
     "action_mask_key",
+    *connecting.CONNECTORS,
 )
 
 
@@ -110,6 +112,8 @@ class AlgorithmSpec(TrainableSpec):
         """What is wrong with a configuration whose values are each in range."""
         if config["env"] is None:
             return [Problem("env", "missing; name an environment, such as 'CartPole-v1'")]
+        if wrong := list(connecting.problems(config)):
+            return wrong
         try:
             check_spaces(*spaces_of(config), actions=self.actions)
         except InvalidConfig as error:
