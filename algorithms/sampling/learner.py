@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from algorithms.config import AlgorithmConfig
-from algorithms.core.lifting.compiling import traced
+from algorithms.core.lifting.native import quick
 from algorithms.core.lifting.optim import AdamState, clip
 from algorithms.core.lifting.stack import Batch, LiftedUpdate
 from algorithms.module import DEFAULT_POLICY, Weights
@@ -51,9 +51,7 @@ class LiftedGradient:
 
             update = self.update
             away = update.device.away
-            self.graphs[key] = (
-                update.device.graph(lifted, args) if away else traced(lifted, args).forward
-            )
+            self.graphs[key] = update.device.graph(lifted, args) if away else quick(lifted, args)
         gradient, statistics = self.graphs[key](*args)
         return gradient, statistics
 

@@ -14,9 +14,10 @@ from typing import Any
 from torch import Tensor
 from torch.func import vmap
 
-from algorithms.core.lifting.compiling import compiled, compiler_available, traced
+from algorithms.core.lifting.compiling import compiled, compiler_available
 from algorithms.core.lifting.device import HERE, Device
 from algorithms.core.lifting.kept import graphs_of
+from algorithms.core.lifting.native import quick
 from algorithms.core.lifting.stack import COMPILED_SIZES, TRACED_SIZES, Batch, chunks
 
 Groups = Sequence[Batch]
@@ -71,7 +72,7 @@ class Lifted:
         args = tuple(value for group in groups for value in group.values())
         if self.device.away:
             return self.device.graph(lifted, args), names
-        graph = compiled(lifted, args) if self.compile else traced(lifted, args).forward
+        graph = compiled(lifted, args) if self.compile else quick(lifted, args)
         return graph, names
 
 

@@ -21,10 +21,10 @@ from algorithms.core.lifting.compiling import (
     any_length,
     compiled,
     compiler_available,
-    traced,
 )
 from algorithms.core.lifting.device import HERE, Device
 from algorithms.core.lifting.kept import graphs_of
+from algorithms.core.lifting.native import quick
 from algorithms.core.lifting.optim import Adam, AdamState, Optimiser, clip
 
 Batch = dict[str, Tensor]
@@ -145,7 +145,7 @@ class LiftedForward:
                 found: Tensor = vmap(self.function)(named, *every[len(names) :])
                 return found
 
-            self.graphs[key] = traced(lifted, (*parameters, *args)).forward
+            self.graphs[key] = quick(lifted, (*parameters, *args))
         return self.graphs[key]
 
 
@@ -268,7 +268,7 @@ class LiftedUpdate:
         if self.device.away:
             return self.device.graph(lifted, args)
         if not self.compile:
-            return traced(lifted, args).forward
+            return quick(lifted, args)
         if self.parts == 1 and any_length(args[batch]):
             shapes = zip(names, args[batch], strict=True)
             kind = ("any length", extra, len(args[0]), *((n, *x.shape[2:]) for n, x in shapes))
