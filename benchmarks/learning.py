@@ -101,6 +101,14 @@ CASES: dict[str, Case] = {
     "A3C CartPole": _cartpole("A3C", 300_000, 200.0, "150 at 200k (v0), RLlib"),
     "VPG CartPole": _cartpole("VPG", 150_000, 300.0, "250 at 416k, RLlib"),
     "IMPALA CartPole": _cartpole("IMPALA", 300_000, 450.0, "450 at 2M, RLlib"),
+    "IMPALA Pendulum": Case(
+        "IMPALA", "Pendulum-v1", 1_000_000, -300.0, "-200 within 5M, RLlib",
+        {
+            "rollout_fragment_length": 8, "gamma": 0.9, "normalize_rewards": True,
+            "grad_clip": 0.5, "lr": [[0, 1e-3], [1_000_000, 1e-4]],
+            "entropy_coeff": [[0, 0.01], [500_000, 0.0]],
+        },
+    ),
     "APPO CartPole": _cartpole("APPO", 300_000, 450.0, "450 at 1M, RLlib"),
     "DQN CartPole": _cartpole("DQN", 100_000, 450.0, "500 at 50k, rl-zoo3"),
     "Rainbow CartPole": _cartpole(
