@@ -117,9 +117,9 @@ def test_a_plain_dict_of_rllib_of_old() -> None:
     }
     assert len(Tuner("PPO", param_space=old, run_config=here()).fit()) == 1
     with pytest.raises(InvalidSpec) as caught:
-        Tuner("PPO", param_space=old | {"num_gpus": 1, "model": {"use_attention": True}, "gama": 1})
+        Tuner("PPO", param_space=old | {"model": {"use_attention": True}, "gama": 1})
     paths = {problem.path for problem in caught.value.problems}
-    assert paths == {"param_space.num_gpus", "param_space.model.use_attention", "param_space.gama"}
+    assert paths == {"param_space.model.use_attention", "param_space.gama"}
 
 
 @pytest.mark.parametrize("name", ["episode_reward_mean", "evaluation/episode_return_mean"])

@@ -46,3 +46,8 @@ def test_where_a_binding_does_something_else_the_graph_itself_runs(
     monkeypatch.setattr(module, "binding", lambda operation: wrong)
     x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
     assert quick(lambda x, y: x + y, (x, y))(x, y).tolist() == [4.0, 7.0]
+
+
+def test_a_single_number_between_others_is_compared_too() -> None:
+    x = torch.tensor([[1.0, 2.0, 3.0]])
+    assert quick(lambda x: (x[:, 1:2], x.mT[1:2]), (x,))(x)[0].tolist() == [[2.0]]

@@ -90,10 +90,11 @@ def _compiled(graph: GraphModule, args: Sequence[Tensor], like: list[Any]) -> Ca
     """A graph compiled for arguments `like` those, and tried."""
     from torch._inductor import compile as inductor_compile
 
+    several = isinstance(graph.graph.output_node().args[0], list | tuple)
     with _one_at_a_time(graph, like), torch.no_grad(), bundled():
         fast: Callable[..., Any] = inductor_compile(graph, like, options=dict(INDUCTOR_OPTIONS))
-        # called from plain Python, it need not tell Dynamo to look away at each call
-        fast = getattr(fast, "_torchdynamo_orig_callable", fast)
+        if several:  # they come as they are, and Dynamo need not look away at each call
+            fast = getattr(fast, "_torchdynamo_orig_callable", fast)
         fast(*args)
     return fast
 

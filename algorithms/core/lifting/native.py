@@ -61,4 +61,8 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_same, a, b))
     if (a.dtype, a.shape, a.stride()) != (b.dtype, b.shape, b.stride()):
         return False
-    return torch.equal(*(x.reshape(-1).view(torch.uint8) for x in (a, b)))
+    return torch.equal(_bytes(a), _bytes(b))
+
+
+def _bytes(x: Tensor) -> Tensor:
+    return x.flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8)
