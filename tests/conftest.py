@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import postgres
+from tunerl import registry
 
 if TYPE_CHECKING:
     from tunerl.runtime.ray import RayRuntime
@@ -72,3 +73,10 @@ def ray_runtime(ray_cluster: None) -> Iterator[RayRuntime]:
     runtime = RayRuntime()
     yield runtime
     runtime.shutdown()
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten."""
+    for name in ("_environments", "_shared", "_trainables"):
+        monkeypatch.setattr(registry, name, {})

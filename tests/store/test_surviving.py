@@ -170,6 +170,12 @@ def small(tmp_path: Path) -> Iterator[tuple[Experiment, list[int]]]:
     experiment.store.close()
 
 
+def without_room(pages: list[int], then: Callable[..., object], *arguments: Any) -> None:
+    """From now on the database may not grow; a moment later `then` is called."""
+    pages[0] = 1  # what there is: SQLite takes no fewer
+    threading.Timer(0.3, then, arguments).start()
+
+
 LONG = [(t, i, (t + 1.0) * i) for t in range(3) for i in range(1, 41)]
 
 
@@ -179,12 +185,7 @@ def test_a_database_without_room_is_waited_for_and_the_sweep_goes_on(
     monkeypatch.setattr(database, "LONGEST_S", 0.01)
     experiment, pages = small
 
-    def full() -> None:
-        pages[0] = 1  # what there is: SQLite takes no fewer
-        timer = threading.Timer(0.3, pages.__setitem__, (0, 10**9))
-        timer.start()
-
-    stop_at(experiment, 3, full)
+    stop_at(experiment, 3, lambda: without_room(pages, pages.__setitem__, 0, 10**9))
     assert experiment.run() is ExperimentStatus.COMPLETED
     assert rows(experiment) == LONG
     (waited,) = experiment.store.events(experiment.id, kind="store.full")
@@ -198,11 +199,7 @@ def test_who_is_interrupted_while_there_is_no_room_loses_nothing_and_the_next_on
     monkeypatch.setattr(database, "LONGEST_S", 0.01)
     experiment, pages = small
 
-    def full() -> None:
-        pages[0] = 1
-        threading.Timer(0.3, controller.interrupt, ("enough",)).start()
-
-    stop_at(experiment, 3, full)
+    stop_at(experiment, 3, lambda: without_room(pages, controller.interrupt, "enough"))
     controller = experiment.controller()
     with pytest.raises(StoreFull, match="no room left"):
         controller.run()

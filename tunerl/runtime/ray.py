@@ -6,7 +6,6 @@ its pack and serves the next one that needs the same resources.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +14,16 @@ from typing import Any
 
 from tunerl import registry
 from tunerl.errors import Conflict, InvalidInput, InvalidSpec
-from tunerl.runtime.base import Join, Lost, Order, Report, Runtime
-from tunerl.runtime.host import PackHost
-from tunerl.runtime.memory import Guard
+from tunerl.runtime.base import Lost, Order, Report, Runtime
 from tunerl.runtime.ray_cluster import (
     ask_for_node,
     connect,
-    leave_word,
     patience_of,
     why_lost,
     word_of,
 )
-from tunerl.trainable import Failure, TrainableSpec
+from tunerl.runtime.ray_worker import Payload, Worker
+from tunerl.trainable import TrainableSpec
 from tunerl.trial import Config
 
 log = logging.getLogger(__name__)
@@ -35,74 +32,6 @@ LINGER_S = 0.002  # what comes in so soon after a report is taken in together wi
 _KEPT_PAYLOADS = 8  # of specs used last; they may be large
 
 Key = tuple[tuple[str, float], ...]  # resources
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What a worker must know: a spec by its name or pickled, and what was registered in this
-    process (environments, models, ...) by kind and name, pickled."""
-
-    name: str
-    spec: bytes | None
-    registered: tuple[tuple[str, str, bytes], ...]
-
-
-class Worker:
-    """The actor. It holds one pack at a time and starts with nothing but what `payload` imports."""
-
-    def __init__(self, threads: int, payload: Payload) -> None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)  # read by torch when it is first imported
-        self._specs: dict[Payload, TrainableSpec] = {}
-        self._hosts: dict[str, PackHost] = {}
-        self._problems: dict[str, Failure] = {}
-        with contextlib.suppress(Exception):  # `open` will say it
-            self._spec(payload)
-
-    def begin(self) -> str:
-        """The node it is on."""
-        from ray import get_runtime_context
-
-        node: str = get_runtime_context().get_node_id()
-        return node
-
-    def open(self, pack: str, payload: Payload, config: Config, limit: float | None) -> None:
-        if limit is not None:
-            Guard(limit, leave_word).start()
-        try:
-            host = PackHost(self._spec(payload), config, own_process=True)
-        except Exception as error:
-            self._problems[pack] = Failure.of(error)
-            return
-        self._hosts[pack] = host
-        with contextlib.suppress(Exception):  # the first join tries again, and says it
-            host.open()
-
-    def advance(self, pack: str, orders: Sequence[Order]) -> Report:
-        if pack in self._problems:
-            problem = self._problems[pack]
-            joins = [order for order in orders if isinstance(order, Join)]
-            return Report(pack, failures={order.id: problem for order in joins})
-        return self._hosts[pack].execute(pack, orders)
-
-    def close(self, pack: str) -> None:
-        self._problems.pop(pack, None)
-        host = self._hosts.pop(pack, None)
-        if host is not None:
-            host.close()
-
-    def _spec(self, payload: Payload) -> TrainableSpec:
-        if payload not in self._specs:
-            from ray import cloudpickle
-
-            for kind, name, thing in payload.registered:
-                registry.receive(kind, name, cloudpickle.loads(thing))
-            if payload.spec is None:
-                spec = registry.trainable(payload.name)
-            else:
-                spec = cloudpickle.loads(payload.spec)
-            self._specs = {payload: spec}  # the last one only: it may carry large parameters
-        return self._specs[payload]
 
 
 @dataclass
