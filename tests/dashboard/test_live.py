@@ -69,7 +69,7 @@ def test_polling_ends_with_the_experiment(open_page: Open, running: World) -> No
     expect(page.locator("h1")).to_have_text("live")
     assert asked_within(page, running, 3)
     running.experiments["live"] |= {"status": "COMPLETED", "ended_at": "2026-11-20T10:05:00Z"}
-    assert asked_within(page, running, 3)
+    page.clock.run_for(3000)  # by itself the page may have asked before
     expect(page.locator(".head .pill")).to_contain_text("completed")
     assert asked_within(page, running, 60) == []
 
