@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tunerl.errors import NotFound
+from tunerl.store.attempts import Attempts
 from tunerl.store.database import Database
 from tunerl.store.leases import fence
 from tunerl.store.pins import release, unpinned
@@ -22,7 +23,6 @@ from tunerl.store.records import Change, CheckpointRecord, Event, Lease, ResultR
 from tunerl.store.standing import COLUMNS, STEPS, Standing, clean, count
 from tunerl.store.tables import (
     Kind,
-    attempts,
     checkpoints,
     events,
     experiments,
@@ -55,21 +55,6 @@ _ALREADY = sa.select(results.c.trial, results.c.iteration).where(
     results.c.trial.in_(sa.bindparam("numbers", expanding=True)),
     results.c.iteration.in_(sa.bindparam("iterations", expanding=True)),
 )
-_END_ATTEMPT = (
-    attempts.update()
-    .where(
-        attempts.c.experiment_id == sa.bindparam("of"),
-        attempts.c.trial == sa.bindparam("n"),
-        attempts.c.attempt == sa.bindparam("a"),
-        attempts.c.ended_at.is_(None),
-    )
-    .values(
-        status=sa.bindparam("status"),
-        reason=sa.bindparam("reason"),
-        error=sa.bindparam("error"),
-        ended_at=sa.bindparam("now"),
-    )
-)
 _FORGET = checkpoints.delete().where(
     checkpoints.c.experiment_id == sa.bindparam("of"), checkpoints.c.uri == sa.bindparam("gone")
 )
@@ -81,15 +66,6 @@ _PIN = (
 )
 
 
-def _keep_attempt(make: Any) -> Any:
-    row = make(attempts)
-    names = ("owner", "status", "reason", "started_at", "ended_at", "error")
-    return row.on_conflict_do_update(
-        index_elements=["experiment_id", "trial", "attempt"],
-        set_={name: row.excluded[name] for name in names},
-    )
-
-
 def _keep_checkpoint(make: Any) -> Any:
     row = make(checkpoints)
     names = ("uri", "size", "sha256", "score", "score_kind", "created_at")
@@ -99,7 +75,6 @@ def _keep_checkpoint(make: Any) -> Any:
     )
 
 
-_NEW_ATTEMPTS = {name: _keep_attempt(make) for name, make in _DIALECTS.items()}
 _NEW_CHECKPOINTS = {name: _keep_checkpoint(make) for name, make in _DIALECTS.items()}
 
 
@@ -246,44 +221,24 @@ class Writing:
 
     def changes(self, changes: Sequence[Change], rows: dict[int, Standing]) -> None:
         configs, widened = {}, []
+        attempts = Attempts(self.lease, self.now)
         for change in changes:
             row = rows[change.trial]
             moved = row.change(change, self.now)
             if moved and row.status != Status.RUNNING:
-                self.end_attempt(change.trial, row)
+                attempts.end(change.trial, row)
             if change.attempt is not None:
-                self.new_attempt(change.trial, row)
+                attempts.begin(change.trial, row)
             if change.config is not None:
                 configs[change.trial] = change.config
             if change.seeds is not None:
                 seeds = list(change.seeds)
                 at_trial = {"of": self.id, "n": change.trial}
                 widened.append({**at_trial, "all_seeds": seeds, "count": len(seeds)})
+        attempts.write(self.connection)
         at = ({"of": self.id, "n": number, "config": config} for number, config in configs.items())
         self.many(_CONFIGURE, at)
         self.many(_WIDEN, widened)
-
-    def end_attempt(self, trial: int, row: Standing) -> None:
-        at = {"of": self.id, "n": trial, "a": row.attempt, "now": self.now}
-        ended = {"status": row.status, "reason": row.reason, "error": row.error}
-        self.connection.execute(_END_ATTEMPT, {**at, **ended})
-
-    def new_attempt(self, trial: int, row: Standing) -> None:
-        running = row.status == Status.RUNNING
-        self.connection.execute(
-            _NEW_ATTEMPTS[self.dialect],
-            {
-                "experiment_id": self.id,
-                "trial": trial,
-                "attempt": row.attempt,
-                "owner": self.lease.owner,
-                "status": row.status,
-                "reason": row.reason,
-                "started_at": self.now,
-                "ended_at": None if running else self.now,
-                "error": None if running else row.error,
-            },
-        )
 
     def checkpoints(self, new: Sequence[CheckpointRecord]) -> None:
         rows = []
