@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tunerl.control import relays
 from tunerl.control.announcer import Announcer
 from tunerl.control.balance import Balancer
 from tunerl.control.budget import TimeBudget
@@ -82,7 +83,8 @@ class Controller:
             ledger=self._ledger,
             root=self.root,
         )
-        self._fleet = Fleet(self.runtime, self.trainable, self.lease.experiment_id)
+        relayed = relays.possible(self.spec, self.trainable, self.runtime)
+        self._fleet = Fleet(self.runtime, self.trainable, self.lease.experiment_id, relayed)
         self._referee = Referee(self.parts.scheduler, self.parts.rules)
         self._saver = Saver(
             self.spec.checkpoint,
@@ -98,15 +100,13 @@ class Controller:
         assessor = Assessor(self.spec, self.trainable, parts)
         self._exploits = Exploits(ledger, fleet, saver, self._referee, parts.objects, assessor)
         referee, exploits = self._referee, self._exploits
-        self._decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
-        self._recorder = Recorder(
-            self.spec, parts.rules, ledger, fleet, saver, referee, self._decisions
-        )
+        decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
+        self._decisions = decisions
+        self._recorder = Recorder(self.spec, parts.rules, ledger, fleet, saver, referee, decisions)
         self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure)
-        self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, self._decisions)
-        self._shortage = Shortage(
-            self.store, self.lease, ledger, fleet, self._watchdog, parts.scheduler.most_seeds
-        )
+        self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, decisions)
+        most = parts.scheduler.most_seeds
+        self._shortage = Shortage(self.store, self.lease, ledger, fleet, self._watchdog, most)
         self._proposer = Proposer(
             self.spec,
             assessor,
@@ -114,7 +114,7 @@ class Controller:
             ledger=ledger,
             fleet=fleet,
             referee=referee,
-            decisions=self._decisions,
+            decisions=decisions,
             recorder=self._recorder,
             shortage=self._shortage,
         )
@@ -239,8 +239,7 @@ class Controller:
             self._commit()
 
     def _give_back(self) -> None:
-        running = list(self._ledger.of[Status.RUNNING].values())
-        for run in running:
+        for run in (running := list(self._ledger.of[Status.RUNNING].values())):
             self._ledger.move(run, Status.PENDING)
         self._fleet.level.begin(running, self._ledger)
 

@@ -7,13 +7,14 @@ does not step, so the replicas of a trial are never more than one iteration apar
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 
-from tunerl.control import suspects
+from tunerl.control import relays, suspects
 from tunerl.control.ledger import Run
 from tunerl.control.level import Level
+from tunerl.control.pack import PackInPlay
 from tunerl.control.packing import Open, Waiting, place
 from tunerl.control.room import Room
 from tunerl.metrics import counters
@@ -24,42 +25,14 @@ from tunerl.runtime.base import (
     Leave,
     Lost,
     Order,
+    Relay,
     Report,
     Runtime,
     Save,
     Step,
 )
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, ReplicaId
-
-
-@dataclass
-class PackInPlay:
-    """One open pack. `number`: the lowest that no other pack in use had when somebody moved in; by
-    it packs are found again after a restart. `orders`: what goes out with its next advance;
-    `since`: when the one that is under way went out, in monotonic seconds. `needs`: what it
-    occupies. `up`: it has reported."""
-
-    name: str
-    number: int
-    key: str
-    capacity: int
-    needs: dict[str, float]
-    config: Config
-    exclusive: bool = False
-    members: set[ReplicaId] = field(default_factory=set)
-    resources: dict[str, float] | None = None  # where they are not those of its configuration
-    orders: list[Order] = field(default_factory=list)
-    busy: bool = False
-    opened: bool = False
-    up: bool = False
-    since: float = 0.0
-
-    @property
-    def vacant(self) -> bool:
-        """Nobody sits here and nothing is to be done."""
-        nothing = all(isinstance(order, Leave) for order in self.orders)
-        return nothing and not self.members and not self.busy
+from tunerl.trial import ReplicaId
 
 
 def counters_of(run: Run, index: int) -> dict[str, float]:
@@ -71,8 +44,11 @@ def counters_of(run: Run, index: int) -> dict[str, float]:
 class Fleet:
     """The open packs of one experiment on a runtime."""
 
-    def __init__(self, runtime: Runtime, spec: TrainableSpec, prefix: str) -> None:
-        self._runtime, self._spec = runtime, spec
+    def __init__(
+        self, runtime: Runtime, spec: TrainableSpec, prefix: str, relayed: bool = False
+    ) -> None:
+        """`relayed`: trials may follow each other in a pack unseen."""
+        self._runtime, self._spec, self._relayed = runtime, spec, relayed
         self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
         self.room = Room(runtime)
         self.packs: dict[str, PackInPlay] = {}
@@ -119,7 +95,18 @@ class Fleet:
             for index in placement.indices:
                 self._join(pack, run, index)
             placed[run.number] = run
+        left = [run for run in runs.values() if run.number not in placed]
+        for taker, run in relays.deal(self._in_use, left):
+            taker.members.add(ReplicaId(run.number, 0))
+            run.packs[0] = taker.name
+            taker.ahead.append(Join(ReplicaId(run.number, 0), run.resolved, run.seeds[0]))
+            placed[run.number] = run
         return list(placed.values())
+
+    @property
+    def ahead(self) -> int:
+        """How many trials could go out now behind others."""
+        return relays.room(self.packs.values()) if self._relayed else 0
 
     @property
     def _in_use(self) -> list[PackInPlay]:
@@ -196,8 +183,11 @@ class Fleet:
                 continue
             pack.members.discard(id)
             joins = [o for o in pack.orders if isinstance(o, Join) and o.id == id]
+            behind = [join for join in pack.ahead if join.id == id]
             if joins:  # it was never sent
                 pack.orders.remove(joins[0])
+            elif behind:
+                pack.ahead.remove(behind[0])
             elif id not in but and index not in run.held:
                 pack.orders.append(Leave(id))
         run.packs.clear()
@@ -266,6 +256,9 @@ class Fleet:
             orders, pack.orders = pack.orders, []
             if step and pack.members and not self._waits(pack, runs):
                 orders.append(Step())
+                if pack.ahead:
+                    orders.append(Relay(tuple(pack.ahead), relays.SECONDS))
+                    pack.ahead, pack.asked = [], time.monotonic()
             if not orders:
                 continue
             if not pack.opened:
@@ -289,11 +282,24 @@ class Fleet:
                 return True
         return False
 
-    def heard(self, name: str) -> PackInPlay:
-        """The pack, which has reported."""
-        pack = self.packs[name]
-        pack.busy, pack.up = False, True
-        return pack
+    def heard(self, report: Report) -> None:
+        """A pack has reported."""
+        pack = self.packs[report.pack]
+        pack.busy, pack.up, pack.asked = False, True, math.inf
+        if self._relayed:
+            pack.depth = relays.depth(pack.depth, report, time.monotonic() - pack.since)
+            gone = {*report.left, *report.waiting}
+            pack.orders = [o for o in pack.orders if not (isinstance(o, Leave) and o.id in gone)]
+
+    def recall(self) -> list[tuple[ReplicaId, str]]:
+        """Who has no turn in its pack, since somebody before it takes long."""
+        now, found = time.monotonic(), []
+        for pack in self.packs.values() if self._relayed else ():
+            if now - pack.asked > relays.ASK_S:
+                ids = self._runtime.handed_back(pack.name)
+                pack.asked = now if ids is None else math.inf
+                found += [(id, pack.name) for id in ids or ()]
+        return found
 
     def lost(self, name: str) -> list[int]:
         """Forget a pack whose worker is gone; the trials that had replicas in it."""

@@ -73,11 +73,12 @@ class Proposer:
         if self.exhausted:
             return False
         pending, running = self._ledger.of[Status.PENDING], self._ledger.of[Status.RUNNING]
-        unfinished = len(pending) + sum(
-            run.intent is None or run.intent.end is None for run in running.values()
-        )
-        limits = (self._spec.max_concurrent_trials, self._parts.searcher.max_concurrent)
-        if any(limit is not None and unfinished >= limit for limit in limits):
+        blind, limits = self._parts.searcher.blind, self._limits
+        unfinished = len(pending)
+        if limits or not blind:
+            goes_on = (run.intent is None or run.intent.end is None for run in running.values())
+            unfinished += sum(goes_on)
+        if any(unfinished >= limit for limit in limits):
             return False
         made = reversed(self._ledger.trials.values())
         latest = next((run for run in made if run.resources), None)
@@ -85,7 +86,13 @@ class Proposer:
             return True
         places = self._fleet.room.slots(latest.resources) * latest.capacity
         room = max(1, places // self._spec.num_seeds)
-        return len(pending) < room if self._parts.searcher.blind else unfinished < room
+        return len(pending) < room + self._fleet.ahead if blind else unfinished < room
+
+    @property
+    def _limits(self) -> list[int]:
+        """Of unfinished trials."""
+        given = (self._spec.max_concurrent_trials, self._parts.searcher.max_concurrent)
+        return [limit for limit in given if limit is not None]
 
     def _suggest(self) -> bool:
         """Make the next trial; False when there is none (for now)."""

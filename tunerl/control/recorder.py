@@ -67,7 +67,7 @@ class Recorder:
     def _take(self, reports: Sequence[Report], lost: Sequence[Lost]) -> None:
         """As in a replay: failures come after results."""
         for report in reports:
-            self._fleet.heard(report.pack)
+            self._fleet.heard(report)
         saved = [part for report in reports for part in report.saved]
         for part in sorted(saved, key=lambda part: part.id):
             run = self._saver.saved(part)
@@ -86,6 +86,8 @@ class Recorder:
             self._failed(id, failure, pack)
         for each in lost:
             self._lost(each)
+        for id, pack in [(id, r.pack) for r in reports for id in r.waiting] + self._fleet.recall():
+            self._missed(id, pack)
 
     def _reported(self, report: Report) -> set[int]:
         """Take note of what one pack says; the trials that it has results of."""
@@ -104,6 +106,7 @@ class Recorder:
             if metrics.get("done") is True:
                 run.done.setdefault(id.index, metrics)
             heard.add(id.trial)
+        pack.members.difference_update(report.left)
         return heard
 
     def _complete(self, run: Run) -> None:
@@ -193,6 +196,18 @@ class Recorder:
         self._release(run)
         text = failure.traceback or failure.error
         self._charge(run, text, failure.error, f"replica {id} failed ({failure.error})")
+
+    def _missed(self, id: ReplicaId, pack: str) -> None:
+        """A trial that went out behind others had no turn: it has not begun."""
+        run = self._ledger.trials[id.trial]
+        if run.status is not Status.RUNNING or run.packs.get(id.index) != pack:
+            return
+        self._fleet.leave(run, but={id})
+        run.reset()
+        if run.intent is None:
+            self._ledger.move(run, Status.PENDING)
+        else:
+            self._decisions.settle(run)
 
     def _charge(self, run: Run, text: str, line: str, what: str) -> None:
         """A failure of a trial's own: once more from its last checkpoint, or the end."""

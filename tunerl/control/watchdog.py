@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 
-from tunerl.control.fleet import Fleet, PackInPlay
+from tunerl.control.fleet import Fleet
+from tunerl.control.pack import PackInPlay
 from tunerl.errors import InvalidSpec, Problem
 from tunerl.runtime.base import Lost, Runtime
 from tunerl.spec import FailureSpec

@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
+
+RELAY_S: Final = 1.0  # how long a relay may take until those without a turn are handed back
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,17 @@ class Step:
     """One training iteration of every member."""
 
 
-Order = Join | Leave | Save | Copy | Configure | Step
+@dataclass(frozen=True)
+class Relay:
+    """One after the other, in a pack of one: whoever has reported ``done``, or failed, makes room
+    for the next of `joins`, which steps, and so on until `seconds` are over. Whoever goes on, or
+    asks to be saved, keeps its place, and the rest have no turn."""
+
+    joins: tuple[Join, ...]
+    seconds: float
+
+
+Order = Join | Leave | Save | Copy | Configure | Step | Relay
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,8 @@ class Report:
 
     `storage_full`: a Save found no space; nothing half-written remains, the members stay.
     `fell_back`: replicas whose checkpoint was corrupt and that started from an older one (its URI),
-    or from scratch (None).
+    or from scratch (None). `left`: who made room in a `Relay`; `waiting`: who had no turn in it,
+    and never joined.
     """
 
     pack: str
@@ -92,6 +105,8 @@ class Report:
     saved: list[Saved] = field(default_factory=list)
     fell_back: dict[ReplicaId, str | None] = field(default_factory=dict)
     storage_full: str | None = None
+    left: list[ReplicaId] = field(default_factory=list)
+    waiting: list[ReplicaId] = field(default_factory=list)
 
 
 @dataclass
@@ -113,12 +128,14 @@ class Runtime(ABC):
     `ordered`: reports come in the order of the advances, so that a sweep can be repeated exactly.
     `killable`: `close` ends a pack that is under way, so a pack that hangs can be ended.
     `patience_s`: for how long nodes may still come that a pack needs; 0: what is there is all.
+    `relays`: a `Relay` is understood, and `handed_back` tells of those that take long.
     `memory_limit`: bytes that a worker may hold (to be set before packs are opened; only where it
     is `killable`): who holds more is a `Lost` of the cause "memory". None: no limit.
     """
 
     ordered = False
     killable = False
+    relays = False
     patience_s = 0.0
     memory_limit: float | None = None
 
@@ -133,6 +150,11 @@ class Runtime(ABC):
     def working(self, pack: str) -> bool:
         """Whether an open pack has got its place on a machine."""
         return True
+
+    def handed_back(self, pack: str) -> list[ReplicaId] | None:
+        """Who has no turn in the `Relay` that an open pack is at, since somebody before takes more
+        than `RELAY_S`; None: not known yet."""
+        return None
 
     def ask_for(self, resources: Mapping[str, float]) -> None:  # noqa: B027
         """Ask a cluster that grows by itself for a node that has `resources`."""

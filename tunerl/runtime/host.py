@@ -6,9 +6,12 @@ befell, and that replica has left.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +20,18 @@ import numpy as np
 
 from tunerl.errors import CorruptCheckpoint, StorageFull, TrainableError
 from tunerl.metrics import counters, flatten
-from tunerl.runtime.base import Configure, Copy, Join, Leave, Order, Report, Save, Saved, Step
+from tunerl.runtime.base import (
+    Configure,
+    Copy,
+    Join,
+    Leave,
+    Order,
+    Relay,
+    Report,
+    Save,
+    Saved,
+    Step,
+)
 from tunerl.trainable import Failure, Pack, State, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
 
@@ -77,6 +91,7 @@ class PackHost:
         self._spec, self._config, self._own_process = spec, config, own_process
         self._pack: Pack | None = None
         self._members: dict[ReplicaId, _Clock] = {}
+        self._next: deque[Join] = deque()  # of a relay; emptied by `hand_back` too
 
     def open(self) -> Pack:
         """The pack, opened at the first call. Raises what the spec raises."""
@@ -91,16 +106,21 @@ class PackHost:
             if isinstance(order, Step):
                 self._step(report)
                 continue
-            id = order.target if isinstance(order, Copy) else order.id
-            if id in report.failures:
+            if isinstance(order, Relay):
+                self._relay(order, report)
                 continue
-            try:
-                self._carry_out(order, report)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # user code may raise anything
-                self._fail(id, Failure.of(error), report)
+            id = order.target if isinstance(order, Copy) else order.id
+            if id not in report.failures:
+                self._try(order, report)
         return report
+
+    def hand_back(self) -> list[ReplicaId]:
+        """Take their turns from all who still wait for one; from another thread."""
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._next.popleft().id)
+        return taken
 
     def close(self) -> None:
         """Close the pack. What its code raises is logged: its replicas are no longer asked for."""
@@ -108,6 +128,15 @@ class PackHost:
         self._members.clear()
         if pack is not None:
             _quietly(pack.close, "closing the pack")
+
+    def _try(self, order: Join | Leave | Save | Copy | Configure, report: Report) -> None:
+        try:
+            self._carry_out(order, report)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # user code may raise anything
+            id = order.target if isinstance(order, Copy) else order.id
+            self._fail(id, Failure.of(error), report)
 
     def _carry_out(self, order: Order, report: Report) -> None:
         match order:
@@ -128,7 +157,7 @@ class PackHost:
             case Configure(id, config):
                 self._member(id)
                 self.open().configure(id, config)
-            case Step():
+            case Step() | Relay():
                 raise TypeError("a step is no order for one replica")
 
     def _join(self, order: Join, report: Report) -> None:
@@ -190,6 +219,30 @@ class PackHost:
         elapsed = time.perf_counter() - start
         for id, outcome in outcomes.items():
             self._take(id, outcome, elapsed, report)
+
+    def _relay(self, order: Relay, report: Report) -> None:
+        until = time.perf_counter() + order.seconds
+        begun = set[ReplicaId]()
+        self._next.extend(order.joins)
+        while self._next and time.perf_counter() < until and self._make_room(report):
+            with contextlib.suppress(IndexError):  # it was handed back this very moment
+                join = self._next.popleft()
+                begun.add(join.id)
+                self._try(join, report)
+                self._step(report)
+        self.hand_back()
+        report.waiting += [join.id for join in order.joins if join.id not in begun]
+
+    def _make_room(self, report: Report) -> bool:
+        """Let whoever has ended leave; whether nobody is here then."""
+        for id in list(self._members):
+            metrics = report.results.get(id, {})
+            if metrics.get("done") is not True or metrics.get("should_checkpoint"):
+                return False
+            del self._members[id]
+            report.left.append(id)
+            _quietly(functools.partial(self.open().leave, id), f"replica {id} leaving")
+        return not self._members
 
     def _take(
         self, id: ReplicaId, outcome: Metrics | Failure, elapsed: float, report: Report

@@ -18,13 +18,14 @@ from tunerl.runtime.base import Lost, Order, Report, Runtime
 from tunerl.runtime.ray_cluster import (
     ask_for_node,
     connect,
+    left_for,
     patience_of,
     why_lost,
     word_of,
 )
 from tunerl.runtime.ray_worker import Payload, Worker
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config
+from tunerl.trial import Config, ReplicaId
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class RayRuntime(Runtime):
     ``TUNERL_NODES_PATIENCE_SECONDS`` or 300 s."""
 
     killable = True
+    relays = True
 
     def __init__(
         self,
@@ -157,6 +159,13 @@ class RayRuntime(Runtime):
     def working(self, pack: str) -> bool:
         seat = self._seats[pack]
         return seat.up or bool(self._ray.wait([seat.begun], timeout=0)[0])
+
+    def handed_back(self, pack: str) -> list[ReplicaId] | None:
+        for reference, flown in self._flights.items():
+            if flown == pack:
+                found = left_for(reference.task_id().hex())
+                return None if found is None else [ReplicaId(*each) for each in found]
+        return None
 
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         if pack not in self._seats:

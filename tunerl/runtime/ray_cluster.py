@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from tunerl.errors import InvalidInput
 PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
 PATIENCE = "TUNERL_NODES_PATIENCE_SECONDS"
 REASON_CHARS = 500
-_WORD = "tunerl:last-words:{}"
+_WORD, _DATA = "tunerl:last-words:{}", "tunerl:so-far:{}"
 _DETAIL = re.compile(r"Worker exit detail: (.*?)(?:Some common causes|There are some|$)")
 
 _LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
@@ -93,6 +94,33 @@ def word_of(actor: str) -> str | None:
     if found is not None:
         internal_kv._internal_kv_del(key)
     return None if found is None else found.decode()
+
+
+def current_task() -> str:
+    """The id of the call that this actor carries out."""
+    from ray import get_runtime_context
+
+    task: str = get_runtime_context().get_task_id()
+    return task
+
+
+def leave_for(task: str, what: Any) -> None:
+    """Leave plain data for whoever waits for a call, before its answer."""
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_put(_DATA.format(task).encode(), json.dumps(what).encode())
+
+
+def left_for(task: str) -> Any:
+    """What a call left before its answer; None: nothing. To be asked until there is something."""
+    from ray.experimental import internal_kv
+
+    key = _DATA.format(task).encode()
+    found = internal_kv._internal_kv_get(key)
+    if found is None:
+        return None
+    internal_kv._internal_kv_del(key)
+    return json.loads(found)
 
 
 def why_lost(

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunerl import registry
-from tunerl.runtime.base import Join, Order, Report
+from tunerl.runtime.base import RELAY_S, Join, Order, Relay, Report
 from tunerl.runtime.host import PackHost
 from tunerl.runtime.memory import Guard
-from tunerl.runtime.ray_cluster import leave_word
+from tunerl.runtime.ray_cluster import current_task, leave_for, leave_word
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config
 
@@ -65,7 +66,16 @@ class Worker:
             problem = self._problems[pack]
             joins = [order for order in orders if isinstance(order, Join)]
             return Report(pack, failures={order.id: problem for order in joins})
-        return self._hosts[pack].execute(pack, orders)
+        host = self._hosts[pack]
+        if not any(isinstance(order, Relay) for order in orders):
+            return host.execute(pack, orders)
+        late = threading.Timer(RELAY_S, _hand_back, (host, current_task()))
+        late.daemon = True
+        late.start()
+        try:
+            return host.execute(pack, orders)
+        finally:
+            late.cancel()
 
     def close(self, pack: str) -> None:
         self._problems.pop(pack, None)
@@ -85,3 +95,7 @@ class Worker:
                 spec = cloudpickle.loads(payload.spec)
             self._specs = {payload: spec}  # the last one only: it may carry large parameters
         return self._specs[payload]
+
+
+def _hand_back(host: PackHost, task: str) -> None:
+    leave_for(task, [(id.trial, id.index) for id in host.hand_back()])
