@@ -97,16 +97,15 @@ class Controller:
             objects=self.parts.objects,
         )
         parts, ledger, fleet, saver = self.parts, self._ledger, self._fleet, self._saver
-        assessor = Assessor(self.spec, self.trainable, parts)
-        self._exploits = Exploits(ledger, fleet, saver, self._referee, parts.objects, assessor)
-        referee, exploits = self._referee, self._exploits
+        assessor, referee = Assessor(self.spec, self.trainable, parts), self._referee
+        self._exploits = exploits = Exploits(ledger, fleet, saver, referee, parts.objects, assessor)
         decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
         self._decisions = decisions
         self._recorder = Recorder(self.spec, parts.rules, ledger, fleet, saver, referee, decisions)
         self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure)
         self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, decisions)
-        most = parts.scheduler.most_seeds
-        self._shortage = Shortage(self.store, self.lease, ledger, fleet, self._watchdog, most)
+        seeds = parts.scheduler.most_seeds
+        self._shortage = Shortage(self.store, self.lease, ledger, fleet, self._watchdog, seeds)
         self._proposer = Proposer(
             self.spec,
             assessor,
@@ -310,8 +309,7 @@ class Controller:
             self._outcome = verdict(self._ledger)
 
     def _commit(self) -> None:
-        forgotten = self._ledger.commit()
-        self._saver.delete(forgotten)
+        self._saver.delete(self._ledger.commit())
 
     def _turn(self) -> None:
         """Send the packs on their way, take what comes in; look at those of whom nothing came."""

@@ -291,14 +291,14 @@ class Fleet:
             gone = {*report.left, *report.waiting}
             pack.orders = [o for o in pack.orders if not (isinstance(o, Leave) and o.id in gone)]
 
-    def recall(self) -> list[tuple[ReplicaId, str]]:
-        """Who has no turn in its pack, since somebody before it takes long."""
+    def so_far(self) -> list[Report]:
+        """What has come of relays in which somebody takes long; their packs are under way yet."""
         now, found = time.monotonic(), []
         for pack in self.packs.values() if self._relayed else ():
             if now - pack.asked > relays.ASK_S:
-                ids = self._runtime.handed_back(pack.name)
-                pack.asked = now if ids is None else math.inf
-                found += [(id, pack.name) for id in ids or ()]
+                report = self._runtime.so_far(pack.name)
+                pack.asked = now if report is None else math.inf
+                found += [] if report is None else [report]
         return found
 
     def lost(self, name: str) -> list[int]:

@@ -15,7 +15,7 @@ class PackInPlay:
     it packs are found again after a restart. `orders`: what goes out with its next advance;
     `since`: when the one that is under way went out, in monotonic seconds. `needs`: what it
     occupies. `up`: it has reported. `ahead`: who goes out behind its member (a `Relay`);
-    `depth`: how many may go out together; `asked`: when it was asked last who waits in vain."""
+    `depth`: how many may go out together; `asked`: when it was asked last how far it is."""
 
     name: str
     number: int

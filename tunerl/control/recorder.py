@@ -68,6 +68,7 @@ class Recorder:
         """As in a replay: failures come after results."""
         for report in reports:
             self._fleet.heard(report)
+        reports = [*reports, *self._fleet.so_far()]
         saved = [part for report in reports for part in report.saved]
         for part in sorted(saved, key=lambda part: part.id):
             run = self._saver.saved(part)
@@ -86,7 +87,7 @@ class Recorder:
             self._failed(id, failure, pack)
         for each in lost:
             self._lost(each)
-        for id, pack in [(id, r.pack) for r in reports for id in r.waiting] + self._fleet.recall():
+        for id, pack in [(id, report.pack) for report in reports for id in report.waiting]:
             self._missed(id, pack)
 
     def _reported(self, report: Report) -> set[int]:
@@ -106,7 +107,10 @@ class Recorder:
             if metrics.get("done") is True:
                 run.done.setdefault(id.index, metrics)
             heard.add(id.trial)
-        pack.members.difference_update(report.left)
+        for id in report.left:
+            if id in pack.members:
+                pack.members.remove(id)
+                self._ledger.trials[id.trial].packs.clear()
         return heard
 
     def _complete(self, run: Run) -> None:

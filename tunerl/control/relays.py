@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECONDS = 0.1  # how long results may be kept back
 MOST = 32  # trials that go out together
-ASK_S = 1.5  # after how many seconds it is asked who waits in vain, and how often
+ASK_S = 1.5  # after how many seconds it is asked how far it is, and how often
 
 
 def possible(spec: ExperimentSpec, trainable: TrainableSpec, runtime: Runtime) -> bool:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from tunerl.trainable import Failure, TrainableSpec
 from tunerl.trial import Config, Metrics, ReplicaId
 
-RELAY_S: Final = 1.0  # how long a relay may take until those without a turn are handed back
+RELAY_S: Final = 1.0  # how long a relay may take until nobody else has a turn in it
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Runtime(ABC):
     `ordered`: reports come in the order of the advances, so that a sweep can be repeated exactly.
     `killable`: `close` ends a pack that is under way, so a pack that hangs can be ended.
     `patience_s`: for how long nodes may still come that a pack needs; 0: what is there is all.
-    `relays`: a `Relay` is understood, and `handed_back` tells of those that take long.
+    `relays`: a `Relay` is understood, and `so_far` tells of those that take long.
     `memory_limit`: bytes that a worker may hold (to be set before packs are opened; only where it
     is `killable`): who holds more is a `Lost` of the cause "memory". None: no limit.
     """
@@ -151,9 +151,9 @@ class Runtime(ABC):
         """Whether an open pack has got its place on a machine."""
         return True
 
-    def handed_back(self, pack: str) -> list[ReplicaId] | None:
-        """Who has no turn in the `Relay` that an open pack is at, since somebody before takes more
-        than `RELAY_S`; None: not known yet."""
+    def so_far(self, pack: str) -> Report | None:
+        """What came of the `Relay` that an open pack is still at, since somebody takes more than
+        `RELAY_S`: who has ended, and who will have no turn. None: not known yet."""
         return None
 
     def ask_for(self, resources: Mapping[str, float]) -> None:  # noqa: B027

@@ -91,7 +91,8 @@ class PackHost:
         self._spec, self._config, self._own_process = spec, config, own_process
         self._pack: Pack | None = None
         self._members: dict[ReplicaId, _Clock] = {}
-        self._next: deque[Join] = deque()  # of a relay; emptied by `hand_back` too
+        self._next: deque[Join] = deque()  # of a relay; emptied by `break_off` too
+        self._report = Report("")
 
     def open(self) -> Pack:
         """The pack, opened at the first call. Raises what the spec raises."""
@@ -101,7 +102,7 @@ class PackHost:
 
     def execute(self, pack: str, orders: Sequence[Order]) -> Report:
         """Carry out `orders` in their order. Orders for a replica that failed are passed over."""
-        report = Report(pack)
+        report = self._report = Report(pack)
         for order in orders:
             if isinstance(order, Step):
                 self._step(report)
@@ -114,13 +115,15 @@ class PackHost:
                 self._try(order, report)
         return report
 
-    def hand_back(self) -> list[ReplicaId]:
-        """Take their turns from all who still wait for one; from another thread."""
-        taken = []
+    def break_off(self) -> Report:
+        """What has come of a `Relay` so far; nobody else has a turn. From another thread."""
+        report, waiting = self._report, []
         with contextlib.suppress(IndexError):
             while True:
-                taken.append(self._next.popleft().id)
-        return taken
+                waiting.append(self._next.popleft().id)
+        left = list(report.left)
+        ended = {id: report.results[id] for id in left}
+        return Report(report.pack, ended, dict(report.failures), left=left, waiting=waiting)
 
     def close(self) -> None:
         """Close the pack. What its code raises is logged: its replicas are no longer asked for."""
@@ -225,12 +228,12 @@ class PackHost:
         begun = set[ReplicaId]()
         self._next.extend(order.joins)
         while self._next and time.perf_counter() < until and self._make_room(report):
-            with contextlib.suppress(IndexError):  # it was handed back this very moment
+            with contextlib.suppress(IndexError):  # it was broken off this very moment
                 join = self._next.popleft()
                 begun.add(join.id)
                 self._try(join, report)
                 self._step(report)
-        self.hand_back()
+        self._next.clear()
         report.waiting += [join.id for join in order.joins if join.id not in begun]
 
     def _make_room(self, report: Report) -> bool:

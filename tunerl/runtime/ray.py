@@ -25,7 +25,7 @@ from tunerl.runtime.ray_cluster import (
 )
 from tunerl.runtime.ray_worker import Payload, Worker
 from tunerl.trainable import TrainableSpec
-from tunerl.trial import Config, ReplicaId
+from tunerl.trial import Config
 
 log = logging.getLogger(__name__)
 
@@ -160,12 +160,9 @@ class RayRuntime(Runtime):
         seat = self._seats[pack]
         return seat.up or bool(self._ray.wait([seat.begun], timeout=0)[0])
 
-    def handed_back(self, pack: str) -> list[ReplicaId] | None:
-        for reference, flown in self._flights.items():
-            if flown == pack:
-                found = left_for(reference.task_id().hex())
-                return None if found is None else [ReplicaId(*each) for each in found]
-        return None
+    def so_far(self, pack: str) -> Report | None:
+        flights = [reference for reference, flown in self._flights.items() if flown == pack]
+        return left_for(flights[0].task_id().hex()) if flights else None
 
     def advance(self, pack: str, orders: Sequence[Order]) -> None:
         if pack not in self._seats:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
+from tunerl import codec
 from tunerl.errors import InvalidInput
+from tunerl.runtime.base import Report
+from tunerl.trainable import Failure
+from tunerl.trial import ReplicaId
 
 PATIENCE_S = 300.0  # for nodes of a cluster that is not of this process
 PATIENCE = "TUNERL_NODES_PATIENCE_SECONDS"
 REASON_CHARS = 500
-_WORD, _DATA = "tunerl:last-words:{}", "tunerl:so-far:{}"
+_WORD, _SO_FAR = "tunerl:last-words:{}", "tunerl:so-far:{}"
 _DETAIL = re.compile(r"Worker exit detail: (.*?)(?:Some common causes|There are some|$)")
 
 _LOCAL_ENVIRONMENT = {  # of a cluster that this runtime starts
@@ -104,23 +108,41 @@ def current_task() -> str:
     return task
 
 
-def leave_for(task: str, what: Any) -> None:
-    """Leave plain data for whoever waits for a call, before its answer."""
+def leave_for(task: str, report: Report) -> None:
+    """Leave what has come of a relay for whoever waits for a call, before its answer."""
     from ray.experimental import internal_kv
 
-    internal_kv._internal_kv_put(_DATA.format(task).encode(), json.dumps(what).encode())
+    told = {
+        "pack": report.pack,
+        "results": [[*_plain(id), metrics] for id, metrics in report.results.items()],
+        "failures": [[*_plain(id), asdict(each)] for id, each in report.failures.items()],
+        "left": [_plain(id) for id in report.left],
+        "waiting": [_plain(id) for id in report.waiting],
+    }
+    internal_kv._internal_kv_put(_SO_FAR.format(task).encode(), codec.dumps(told).encode())
 
 
-def left_for(task: str) -> Any:
+def left_for(task: str) -> Report | None:
     """What a call left before its answer; None: nothing. To be asked until there is something."""
     from ray.experimental import internal_kv
 
-    key = _DATA.format(task).encode()
+    key = _SO_FAR.format(task).encode()
     found = internal_kv._internal_kv_get(key)
     if found is None:
         return None
     internal_kv._internal_kv_del(key)
-    return json.loads(found)
+    told = codec.loads(found.decode())
+    return Report(
+        told["pack"],
+        {ReplicaId(*id): metrics for *id, metrics in told["results"]},
+        {ReplicaId(*id): Failure(**each) for *id, each in told["failures"]},
+        left=[ReplicaId(*id) for id in told["left"]],
+        waiting=[ReplicaId(*id) for id in told["waiting"]],
+    )
+
+
+def _plain(id: ReplicaId) -> tuple[int, int]:
+    return id.trial, id.index
 
 
 def why_lost(

@@ -69,7 +69,7 @@ class Worker:
         host = self._hosts[pack]
         if not any(isinstance(order, Relay) for order in orders):
             return host.execute(pack, orders)
-        late = threading.Timer(RELAY_S, _hand_back, (host, current_task()))
+        late = threading.Timer(RELAY_S, _break_off, (host, current_task()))
         late.daemon = True
         late.start()
         try:
@@ -97,5 +97,5 @@ class Worker:
         return self._specs[payload]
 
 
-def _hand_back(host: PackHost, task: str) -> None:
-    leave_for(task, [(id.trial, id.index) for id in host.hand_back()])
+def _break_off(host: PackHost, task: str) -> None:
+    leave_for(task, host.break_off())
