@@ -52,6 +52,7 @@ class A2CPack(TurnPack):
     """What makes the turns A2C: its loss, on the batch just collected."""
 
     algorithm = "A2C"
+    recurrent = True
     statistics = ("total_loss", "policy_loss", "vf_loss", "entropy", "vf_explained_var")
     vectors = (
         "lambda_",
@@ -69,7 +70,7 @@ class A2CPack(TurnPack):
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Policy gradient + value loss - entropy bonus of one batch `[T, M]`."""
         dist, weights = self.distribution, batch.get("weights")
-        dist_inputs, every = evaluated(call, batch["obs"])
+        dist_inputs, every = evaluated(call, batch)
         values, fixed_values = every[:-1], every[:-1].detach()
 
         lambda_ = torch.where(hp["use_gae"] > 0, hp["lambda_"], 1.0)

@@ -8,6 +8,7 @@ gradient is always `num_env_runners` - 1 updates late, and runs repeat exactly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +17,7 @@ from torch import Tensor
 from algorithms.a2c import A2CPack
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.collecting.sampler import Act
-from algorithms.core.lifting.stack import Batch
+from algorithms.core.lifting.stack import Batch, LiftedForward
 from algorithms.core.specs.turn_parameters import ActorCriticParameters
 from algorithms.core.specs.turn_spec import TurnSpec
 from tunerl.trainable import fixed, vector
@@ -63,17 +63,16 @@ class A3CPack(A2CPack):
             "versions": torch.zeros(self.workers),
         }
 
-    def _acting(self) -> Act:
-        policy = self.policy.bind(self.more["workers"].flatten(0, 1))
-        sample = self.distribution.sample
+    def bound(self, method: LiftedForward) -> Callable[..., Tensor]:
+        run = method.bind(self.more["workers"].flatten(0, 1))
 
-        def act(obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-            rows, envs = obs.shape[:2]
-            inputs = policy(obs.reshape(rows * self.workers, envs // self.workers, *obs.shape[2:]))
-            inputs = inputs.reshape(rows, envs, *inputs.shape[2:])
-            return inputs, sample(inputs, noise)
+        def call(*args: Tensor) -> Tensor:
+            rows, envs = args[0].shape[:2]
+            shape = rows * self.workers, envs // self.workers
+            found = run(*(part.reshape(*shape, *part.shape[2:]) for part in args))
+            return found.reshape(rows, envs, *found.shape[2:])
 
-        return act
+        return call
 
     def learn(self, batch: Batch) -> None:
         every, copies = list(range(len(self.members))), self.more["workers"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
-from algorithms.core.lifting.stack import Batch
+from algorithms.core.lifting.stack import Batch, LiftedForward, caller
 from algorithms.core.maths.actor_critic import (
     adapted,
     centred,
@@ -24,7 +25,9 @@ from algorithms.core.maths.actor_critic import (
     explained,
     following,
     mean,
+    remembered,
     squared_error,
+    timewise,
 )
 from algorithms.core.maths.vtrace import vtrace
 from algorithms.core.packs.lagged import LaggedPack
@@ -66,6 +69,7 @@ class APPOPack(LaggedPack):
     """What makes the lagging turns APPO: its loss, its target network, its circular buffer."""
 
     algorithm = "APPO"
+    recurrent = True
     statistics = (
         "total_loss",
         "policy_loss",
@@ -101,10 +105,20 @@ class APPOPack(LaggedPack):
 
     def refine(self, rows: Sequence[int], batch: Batch) -> Batch:
         """With what the target network says of the observations."""
-        obs = batch["obs"][:, :-1]
         with torch.no_grad():
-            found = self.policy(self.more["target"][list(rows)], obs.flatten(1, 2))
-        return batch | {"target_inputs": found.view(*obs.shape[:3], -1)}
+            seen = batch["obs"][:, :-1].contiguous(), *remembered(batch)
+            found = self.target_policy(self.more["target"][list(rows)], *seen)
+        return batch | {"target_inputs": found}
+
+    @cached_property
+    def target_policy(self) -> LiftedForward:
+        """``[K, P], [K, T, M, D] -> [K, T, M, A]``, and what `timewise` takes with a memory."""
+        call = caller(self.network)
+
+        def said(parameters: Any, *args: Tensor) -> Tensor:
+            return timewise(partial(call, parameters), *args)[0]
+
+        return LiftedForward(self.layout, said, self.kind("target policy"))
 
     def updated(self, rows: Sequence[int]) -> None:
         super().updated(rows)
@@ -121,7 +135,7 @@ class APPOPack(LaggedPack):
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Clipped surrogate + value loss - entropy bonus (+ KL penalty) of a minibatch `[T, M]`."""
         dist, weights, actions = self.distribution, batch.get("weights"), batch["actions"]
-        dist_inputs, every = evaluated(call, batch["obs"])
+        dist_inputs, every = evaluated(call, batch)
         values, now = every[:-1], every[:-1].detach()
         behaviour = dist.logp(batch["dist_inputs"], actions)
         target = dist.logp(batch["target_inputs"], actions)

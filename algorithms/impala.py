@@ -46,6 +46,7 @@ class IMPALAPack(LaggedPack):
     """What makes the lagging turns IMPALA: its loss, and which batch it learns on."""
 
     algorithm = "IMPALA"
+    recurrent = True
     statistics = ("total_loss", "policy_loss", "vf_loss", "entropy", "vf_explained_var", "mean_IS")
     vectors = (
         "lambda_",
@@ -63,7 +64,7 @@ class IMPALAPack(LaggedPack):
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Policy gradient + value loss - entropy bonus of one batch `[T, M]`."""
         dist, weights = self.distribution, batch.get("weights")
-        dist_inputs, every = evaluated(call, batch["obs"])
+        dist_inputs, every = evaluated(call, batch)
         values, now = every[:-1], every[:-1].detach()
         logp = dist.logp(dist_inputs, batch["actions"])
         log_ratios = logp.detach() - dist.logp(batch["dist_inputs"], batch["actions"])

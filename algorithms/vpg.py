@@ -17,7 +17,7 @@ from torch import Tensor
 from algorithms.algorithm import Algorithm
 from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.stack import Batch
-from algorithms.core.maths.actor_critic import centred, mean
+from algorithms.core.maths.actor_critic import centred, mean, remembered, timewise
 from algorithms.core.maths.returns import rewards_to_go
 from algorithms.core.packs.turns import TurnPack
 from algorithms.core.specs.parameters import Value
@@ -47,6 +47,7 @@ class VPGPack(TurnPack):
     """What makes the turns VPG: rewards-to-go, and their loss."""
 
     algorithm = "VPG"
+    recurrent = True
     statistics = ("total_loss", "policy_loss", "entropy")
     vectors = ("normalize_returns", "entropy_coeff")
 
@@ -63,6 +64,7 @@ class VPGPack(TurnPack):
             for name, x in fields.items()
         }
         seen = {"obs": batch["obs"][:, :-1].contiguous(), "actions": batch["actions"]}
+        seen |= {name: batch[name] for name in ("states", "starts") if name in batch}
         rows = np.flatnonzero(arrays["weights"].flatten(1).any(1).numpy()).tolist()
         if rows:
             self.train(rows, {name: x[rows] for name, x in (seen | arrays).items()})
@@ -72,9 +74,8 @@ class VPGPack(TurnPack):
 
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
         """Policy gradient - entropy bonus of one batch `[T, M]`."""
-        obs, weights = batch["obs"], batch["weights"]
-        inputs = call(obs.flatten(0, 1))[0].unflatten(0, obs.shape[:2])
-        returns = batch["returns"]
+        returns, weights = batch["returns"], batch["weights"]
+        inputs, _ = timewise(call, batch["obs"], *remembered(batch))
         gains = torch.where(hp["normalize_returns"] > 0, centred(returns, weights), returns)
         policy_loss = -mean(self.distribution.logp(inputs, batch["actions"]) * gains, weights)
         entropy = mean(self.distribution.entropy(inputs), weights)

@@ -15,7 +15,9 @@ from tunerl.trial import ReplicaId
 
 STRANGER = ReplicaId(99, 0)
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+pytestmark = pytest.mark.parametrize(
+    "case", [pytest.param(c, id=c.name, marks=pytest.mark.slow if c.slow else ()) for c in CASES]
+)
 
 
 def curve(case: Case, seed: int, steps: int) -> list[dict[str, object]]:

@@ -29,7 +29,9 @@ PAIRS = [
         place,
         case,
         id=f"{place}-{case.name}",
-        marks=[pytest.mark.slow] if place == "ray" and case.name not in ON_RAY else [],
+        marks=[pytest.mark.slow]
+        if case.slow or (place == "ray" and case.name not in ON_RAY)
+        else [],
     )
     for place in runtime.NAMES
     for case in CASES

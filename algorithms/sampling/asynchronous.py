@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from algorithms.core.packs.pack import AlgorithmPack
 
 AHEAD = 2  # fragments that an actor is asked for at a time, so that it need not wait for the next
+
+
+class Fragment(NamedTuple):
+    """Whose columns, what was done, the version of the weights that acted, what `Recall` tells."""
+
+    where: slice
+    rollout: Rollout
+    version: float
+    told: dict[str, Any] | None
 
 
 class AsyncActors:
@@ -57,7 +66,7 @@ class AsyncActors:
             number: np.random.Generator(np.random.PCG64([seed, number]))
             for number in self.fleet.actors
         }
-        self.arrived: deque[tuple[slice, Rollout, float]] = deque()
+        self.arrived: deque[Fragment] = deque()
         self.asked: dict[int, list[float]] = {}
         self._sent: tuple[float, Any] | None = None
         for number in self.fleet.actors:
@@ -89,8 +98,8 @@ class AsyncActors:
         self.asked[number].append(version)
         self.fleet.send("collect", self._sent[1], noise, stats, only=[number])
 
-    def take(self) -> tuple[slice, Rollout, float]:
-        """The next fragment: whose columns, what was done, the version of the weights that acted.
+    def take(self) -> Fragment:
+        """The next fragment.
 
         Raises `TrainableError` where an environment fails, or actors are lost for good.
         """
@@ -113,7 +122,8 @@ class AsyncActors:
         gathered = answer.pop("gathered")
         if gathered is not None:
             self.pack.obs_stats.merge(0, gathered)
-        self.arrived.append((self.columns(number), _rollout(answer), self.asked[number].pop(0)))
+        version, where = self.asked[number].pop(0), self.columns(number)
+        self.arrived.append(Fragment(where, _rollout(answer), version, answer["told"]))
         self._ask(number)
 
     def _again(self, number: int, why: str) -> None:
@@ -164,10 +174,10 @@ def collected(pack: LaggedPack, actors: AsyncActors) -> dict[str, Tensor]:
     found: list[dict[str, Tensor]] = []
     versions: list[float] = []
     while len(found) * actors.size < pack.columns:
-        where, rollout, version = actors.take()
+        where, rollout, version, told = actors.take()
         pack.log.add(whole(rollout, where, pack.num_envs))
         discounted, pack.discounted = pack.discounted, pack.discounted[:, where]
-        found.append(pack._fields(rollout))
+        found.append(pack._fields(rollout, told))
         discounted[:, where] = pack.discounted
         pack.discounted = discounted
         versions.append(version)

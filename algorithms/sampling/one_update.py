@@ -16,6 +16,7 @@ from algorithms.core.lifting.optim import AdamState
 from algorithms.core.packs.off_policy import OffPolicyPack
 from algorithms.core.packs.offline_pack import OfflinePack
 from algorithms.core.packs.on_policy import OnPolicyPack
+from algorithms.core.packs.rollouts import RolloutPack
 from algorithms.core.packs.turns import TurnPack
 from algorithms.offline.columns import NAMES, completed, require
 from algorithms.sampling.batch import SampleBatch
@@ -52,17 +53,17 @@ def learn_on_batch(pack: Any, samples: Any) -> Statistics:
 
 
 def _learn(pack: Any, batch: SampleBatch) -> Statistics:
-    if isinstance(pack, OnPolicyPack) and pack.recall is None:
+    if isinstance(pack, RolloutPack) and pack.recall is not None:
+        message = "an agent with a memory learns from whole rollouts; train() it"
+        raise InvalidConfig(Problem("", message))
+    if isinstance(pack, OnPolicyPack):
         return _on_policy(pack, batch)
     if isinstance(pack, TurnPack):
         return _in_a_turn(pack, batch)
     if isinstance(pack, OffPolicyPack):
         return _off_policy(pack, batch)
-    if isinstance(pack, OfflinePack):
-        return _offline(pack, batch)
-    raise InvalidConfig(
-        Problem("", "an agent with a memory learns from whole rollouts; train() it")
-    )
+    assert isinstance(pack, OfflinePack)
+    return _offline(pack, batch)
 
 
 def _filled(batch: SampleBatch) -> SampleBatch:

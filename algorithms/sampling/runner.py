@@ -151,7 +151,7 @@ class EnvRunner(Asking, Learning):
         try:
             noise = sampler.noise([member.generator], horizon)
             if sampler.memory is not None:
-                self.pack.recall.begin()
+                self.pack.recall.begin(horizon)
             rollout: Rollout = sampler.collect(lambda: act, noise, lost)
         finally:
             sampler.watchers.remove(seen)

@@ -39,7 +39,16 @@ class ShareRunner(EnvRunner):
         if len(envs):
             envs.remove(0)
         envs.add(seed, found)
+        self._forget()
         self._chunker.restart()
+
+    def _forget(self) -> None:
+        """Episodes begin: a memory is empty."""
+        memory = self.pack.sampler.memory
+        if memory is not None:
+            for row in reversed(range(len(memory.state))):
+                memory.remove(row)
+            memory.add()
 
     def read_environments(self) -> EnvState:
         """The state of the share's environments."""
@@ -50,8 +59,9 @@ class ShareRunner(EnvRunner):
         """The share's part of a rollout: arrays `[T, 1, E, ...]`, by the names of `Rollout`.
 
         `parameters` `[1, P]`, `noise` `[1, T, E, n]`; `stats`: of the observations so far, where
-        they are normalised; those of the share's own come back as `gathered`. Where an environment
-        fails there is only ``failure``.
+        they are normalised; those of the share's own come back as `gathered`; ``told``: what
+        `Recall` tells, of an agent with a memory. Where an environment fails there is only
+        ``failure``.
         """
         sampler = self.pack.sampler
         if self.failure is not None:
@@ -62,6 +72,8 @@ class ShareRunner(EnvRunner):
         if stats is not None:
             self.set_statistics(stats)
             self._gather()
+        if sampler.memory is not None:
+            self.pack.recall.begin(noise.shape[1])
         failed: list[Failure] = []
 
         def lost(row: int, error: Exception) -> None:
@@ -80,7 +92,8 @@ class ShareRunner(EnvRunner):
             value = getattr(rollout, entry.name)
             whole = isinstance(value, np.ndarray)
             found[entry.name] = np.ascontiguousarray(value.swapaxes(0, 1)) if whole else value
-        return found | {"gathered": self.take_gathered()}
+        told = None if sampler.memory is None else self.pack.recall.told()
+        return found | {"gathered": self.take_gathered(), "told": told}
 
     def _in_place(self) -> Act:
         """How the agent acts, on arrays of all of its sub-environments."""

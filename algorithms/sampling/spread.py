@@ -19,6 +19,7 @@ from algorithms.core.envs import EnvState
 from algorithms.core.envs.base import check_size
 from algorithms.core.envs.shares import can_split, merged, split
 from algorithms.core.packs.member import derived_seed
+from algorithms.core.packs.rollouts import RolloutPack
 from algorithms.sampling.remote import Fleet, Gone
 from tunerl.errors import TrainableError
 from tunerl.trainable import Failure
@@ -156,10 +157,10 @@ def can_spread(pack: AlgorithmPack) -> bool:
     It may where its actions follow from parameters and observations alone, and nothing here
     watches the steps.
     """
-    from algorithms.core.packs.on_policy import OnPolicyPack
-    from algorithms.core.packs.turns import TurnPack
-
-    plain = getattr(type(pack), "_acting", None) in (OnPolicyPack._acting, TurnPack._acting)
+    kind: Any = type(pack)
+    plain = isinstance(pack, RolloutPack) and (
+        (kind._acting, kind.bound) == (RolloutPack._acting, RolloutPack.bound)
+    )
     watched = pack.sampler.memory is not None or pack.shared.get("output")
     return plain and not watched and can_split(pack.sampler.read(0))
 

@@ -20,6 +20,10 @@ from tunerl.trial import ReplicaId
 ME, SEED, ITERATIONS = ReplicaId(50, 0), 7, 3
 NORMAL = {"observation_filter": "MeanStdFilter", "normalize_rewards": True}
 GRID = tiny(env="probe/grid", num_envs_per_env_runner=3, rollout_fragment_length=5, **NORMAL)
+CELL = {"fcnet_hiddens": [4], "lstm_cell_size": 4, "max_seq_len": 3}
+LSTM = CELL | {"use_lstm": True, "lstm_use_prev_action": True, "lstm_use_prev_reward": True}
+GRU = CELL | {"use_gru": True, "vf_share_layers": False}
+SLOW = [LSTM, GRU]  # their graphs take seconds to trace
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "a2c": ("A2C", tiny(train_batch_size=32)),
     "a2c, multi-discrete": ("A2C", GRID | {"normalize_advantages": True}),
@@ -31,8 +35,19 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "impala, multi-discrete": ("IMPALA", GRID | {"minibatch_size": 10, "num_epochs": 2}),
     "appo": ("APPO", tiny(minibatch_size=8, use_kl_loss=True, tau=0.5)),
     "appo, continuous": ("APPO", tiny(env="Pendulum-v1", opt_type="rmsprop", **NORMAL)),
+    "a2c, lstm": ("A2C", GRID | {"model": LSTM, "microbatch_size": 5}),
+    "a3c, gru": ("A3C", GRID | {"model": GRU, "num_env_runners": 2, "train_batch_size": 40}),
+    "vpg, lstm": ("VPG", GRID | {"model": LSTM, "rollout_fragment_length": 12}),
+    "impala, lstm": ("IMPALA", GRID | {"model": LSTM, "minibatch_size": 10, "num_epochs": 2}),
+    "appo, gru": ("APPO", tiny(env="Pendulum-v1", model=GRU, minibatch_size=8, **NORMAL)),
 }
-case = pytest.mark.parametrize(("name", "config"), CONFIGS.values(), ids=CONFIGS)
+case = pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        pytest.param(*two, id=id, marks=pytest.mark.slow if two[1]["model"] in SLOW else ())
+        for id, two in CONFIGS.items()
+    ],
+)
 
 
 def neighbour(name: str, config: dict[str, Any], number: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Case:
     config: dict[str, Any] = field(default_factory=dict)
     changed: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, Any] | None = None
+    slow: bool = False
 
     @property
     def spec(self) -> TrainableSpec:
@@ -243,6 +244,8 @@ CASES = [
     Case("vpg", "VPG", _TURNS | {"rollout_fragment_length": 64}, {"lr": 1e-2}, {"lr": -1.0}),
     Case("impala", "IMPALA", _TURNS, {"lr": 1e-2, "broadcast_interval": 2}, {"lr": -1.0}),
     Case("appo", "APPO", _TURNS, {"lr": 1e-2, "tau": 0.5}, {"lr": -1.0}),
+    Case("a2c-lstm", "A2C", _TURNS | {"model": _LSTM}, {"lr": 1e-2}, {"lr": -1.0}, slow=True),
+    Case("impala-lstm", "IMPALA", _TURNS | {"model": _LSTM}, {"lr": 1e-2}, {"lr": -1.0}, slow=True),
     Case("iql", "IQL", _BC, {"actor_lr": 1e-1, "beta": 0.5}, {"expectile": 2.0}),
     Case("sac", "SAC", _SAC, {"actor_lr": 1e-2, "gamma": 0.9}, {"critic_lr": -1.0}),
     Case("bc", "BC", _BC, {"lr": 1e-1}, {"lr": -1.0}),

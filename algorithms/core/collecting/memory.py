@@ -98,18 +98,19 @@ class Recall(Carried):
 
     `starts` `[K, T, E]` where an episode began, `seen` the extras, `states` `[K, n, E, S]` those at
     the beginning of each sequence of `length` steps, `values` `[K, T, E]`, and `finals`: the value
-    of what followed each step (where an episode was cut off, of its last observation).
+    of what followed each step (where an episode was cut off, of its last observation). `last`: the
+    observation after the last step is one more step of the last sequence.
     """
 
     def __init__(
         self, extras: Extras, state_size: int, num_envs: int, num_outputs: int, horizon: int,
-        max_seq_len: int,
+        max_seq_len: int, *, last: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(extras, state_size, num_envs)
         self.num_outputs = num_outputs
-        self.horizon = horizon
-        self.sequences = math.ceil(horizon / max_seq_len)
-        self.length = math.ceil(horizon / self.sequences)
+        self.horizon, self.last = horizon, last
+        self.length = math.ceil((horizon + last) / math.ceil(horizon / max_seq_len))
+        self.sequences = math.ceil((horizon + last) / self.length)
         self.time = 0
         self.records: dict[str, NDArray[Any]] = {}
         self.began = np.zeros((0, num_envs), np.float32)
@@ -125,28 +126,34 @@ class Recall(Carried):
         self.began = np.delete(self.began, row, 0)
         self.records = {name: np.delete(array, row, 0) for name, array in self.records.items()}
 
-    def begin(self) -> None:
-        """A rollout begins."""
+    def begin(self, horizon: int | None = None) -> None:
+        """A rollout begins; of other than the usual steps, where `horizon` says so."""
         rows, envs = self.state.shape[:2]
         size, extras = self.state.shape[-1], self.extras.shape[-1]
+        horizon = horizon or self.horizon
+        sequences = math.ceil((horizon + self.last) / self.length)
         self.records = {
-            "starts": np.zeros((rows, self.horizon, envs), np.float32),
-            "values": np.zeros((rows, self.horizon, envs), np.float32),
-            "finals": np.zeros((rows, self.horizon, envs), np.float32),
-            "seen": np.zeros((rows, self.horizon, envs, extras), np.float32),
-            "states": np.zeros((rows, self.sequences, envs, size), np.float32),
+            "starts": np.zeros((rows, sequences * self.length, envs), np.float32),
+            "values": np.zeros((rows, horizon, envs), np.float32),
+            "finals": np.zeros((rows, horizon, envs), np.float32),
+            "seen": np.zeros((rows, horizon + self.last, envs, extras), np.float32),
+            "states": np.zeros((rows, sequences, envs, size), np.float32),
         }
         self.began = np.zeros((rows, envs), np.float32)
         self.time = 0
 
-    def act(self, step: Step, obs: Tensor) -> Tensor:
-        """The distribution's inputs `[K, E, A]`; goes one step on."""
-        t, records = self.time, self.records
+    def _note(self, t: int) -> None:
+        """With what step t begins."""
+        records = self.records
         records["starts"][:, t], records["seen"][:, t] = self.began, self.extras
         if t % self.length == 0:
             records["states"][:, t // self.length] = self.state
+
+    def act(self, step: Step, obs: Tensor) -> Tensor:
+        """The distribution's inputs `[K, E, A]`; goes one step on."""
+        self._note(self.time)
         found = step(*self.inputs(obs))
-        records["values"][:, t] = found[..., self.num_outputs].numpy()
+        self.records["values"][:, self.time] = found[..., self.num_outputs].numpy()
         self.state = found[..., self.num_outputs + 1 :].numpy().copy()
         return found[..., : self.num_outputs].contiguous()
 
@@ -194,6 +201,12 @@ class Recall(Carried):
         states = self.records["states"]
         found["state_in"] = torch.from_numpy(states.reshape(len(states), -1, states.shape[-1]))
         return found
+
+    def told(self) -> dict[str, NDArray[Any]]:
+        """What learning needs of a rollout that is over, and the observation `last`: `starts`
+        `[K, n * length, E]`, `seen` `[K, T + 1, E, X]`, `states`, `finals`."""
+        self._note(self.time)
+        return {name: self.records[name] for name in ("starts", "seen", "states", "finals")}
 
     def _cut(self, array: NDArray[Any]) -> NDArray[Any]:
         rows, horizon, envs = array.shape[:3]

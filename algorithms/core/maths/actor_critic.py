@@ -21,11 +21,42 @@ def centred(x: Tensor, weights: Tensor | None) -> Tensor:
     return off / (mean(off * off, weights).sqrt() + 1e-8)
 
 
-def evaluated(call: Any, obs: Tensor) -> tuple[Tensor, Tensor]:
-    """What a network says of observations `[T + 1, M, D]`: the distributions' inputs of the first
-    T, `[T, M, A]`, and the values of all, `[T + 1, M]`."""
-    inputs, values = call(obs.flatten(0, 1))
-    return inputs.unflatten(0, obs.shape[:2])[:-1], values.unflatten(0, obs.shape[:2])
+def timewise(call: Any, obs: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network says of observations `[T, M, D]`: the distributions' inputs `[T, M, A]`, and
+    values `[T, M]`.
+
+    `memory`: the states `[n, M, S]` in which n sequences of L steps begin, and `[n * L, M]`, 1
+    where an episode begins; observations are missing at the end, if any.
+    """
+    if not memory:
+        inputs, values = call(obs.flatten(0, 1))
+        return inputs.unflatten(0, obs.shape[:2]), values.unflatten(0, obs.shape[:2])
+    states, starts = memory
+    number, columns = states.shape[:2]
+    room = obs.new_zeros(len(starts) - len(obs), *obs.shape[1:])
+
+    def cut(x: Tensor) -> Tensor:
+        parts: Tensor = x.unflatten(0, (number, -1))  # type: ignore[no-untyped-call]
+        return parts.transpose(1, 2).flatten(0, 1)
+
+    def joined(x: Tensor) -> Tensor:
+        parts: Tensor = x.unflatten(0, (number, columns))  # type: ignore[no-untyped-call]
+        return parts.transpose(1, 2).flatten(0, 1)[: len(obs)]
+
+    inputs, values = call(cut(torch.cat([obs, room])), states.flatten(0, 1), cut(starts))
+    return joined(inputs), joined(values)
+
+
+def remembered(batch: Batch) -> tuple[Tensor, ...]:
+    """What `timewise` takes beside the observations of a batch."""
+    return (batch["states"], batch["starts"]) if "states" in batch else ()
+
+
+def evaluated(call: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What a network says of the `obs` `[T + 1, M, D]` of a batch: the distributions' inputs of the
+    first T, `[T, M, A]`, and the values of all, `[T + 1, M]`."""
+    inputs, values = timewise(call, batch["obs"], *remembered(batch))
+    return inputs[:-1], values
 
 
 def following(values: Tensor, batch: Batch) -> Tensor:

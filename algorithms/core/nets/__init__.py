@@ -21,7 +21,7 @@ from algorithms.core.nets.inputs import (
 )
 from algorithms.core.nets.layers import ACTIVATIONS, Dense, LogStd, Narrow, layer, mlp
 from algorithms.core.nets.recurrent import RecurrentActorCritic
-from algorithms.core.nets.settings import MODEL_DEFAULTS, resolve_model
+from algorithms.core.nets.settings import MODEL_DEFAULTS, check_no_memory, resolve_model
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,6 +37,7 @@ __all__ = [
     "Narrow",
     "RecurrentActorCritic",
     "build",
+    "check_no_memory",
     "default_filters",
     "encoder",
     "has_pixels",

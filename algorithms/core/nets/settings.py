@@ -34,8 +34,9 @@ MODEL_DEFAULTS: dict[str, Any] = {
 }
 PIXEL_DEFAULTS: dict[str, Any] = {"fcnet_activation": "relu", "vf_share_layers": True}
 """For pictures; with them `fcnet_hiddens` is [512] from 36 pixels on, else [128]."""
-
 RECURRENT_DEFAULTS: dict[str, Any] = {"vf_share_layers": True}
+
+RECURRENT = "A2C, A3C, APPO, IMPALA, PPO or VPG"
 
 ALIASES = {
     "post_fcnet_hiddens": "head_fcnet_hiddens",
@@ -57,6 +58,14 @@ def defaults_for(
     if model.get("use_lstm") or model.get("use_gru"):
         found |= RECURRENT_DEFAULTS
     return found
+
+
+def check_no_memory(model: Mapping[str, Any], algorithm: str) -> None:
+    """Raise `InvalidConfig` for a recurrent network, which this algorithm cannot have."""
+    for name in ("use_lstm", "use_gru"):
+        if model[name]:
+            told = f"{algorithm} has no recurrent networks; stack frames, or use {RECURRENT}"
+            raise InvalidConfig(Problem(f"model.{name}", told))
 
 
 def resolve_model(

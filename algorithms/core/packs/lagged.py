@@ -84,14 +84,19 @@ class LaggedPack(TurnPack):
         """Empty batches `[depth, ...]` as `_fields` makes them for a member."""
         steps, dist = (self.depth, self.horizon, self.columns), self.distribution
         dtype = torch.int64 if dist.discrete else torch.float32
+        size = self.obs_codec.D + self.extras.size
         room = {
-            "obs": torch.zeros(self.depth, self.horizon + 1, self.columns, self.obs_codec.D),
+            "obs": torch.zeros(self.depth, self.horizon + 1, self.columns, size),
             "actions": torch.zeros(*steps, *dist.action_shape, dtype=dtype),
             "dist_inputs": torch.zeros(*steps, dist.num_inputs),
         }
         names = ["rewards", "ends", "bootstrap"]
         if self.shared["gym_env_vectorize_mode"] == "envpool":
             names.append("weights")
+        if self.recall is not None:
+            n, length, state = self.recall.sequences, self.recall.length, self._state_size()
+            room["states"] = torch.zeros(self.depth, n, self.columns, state)
+            room["starts"] = torch.zeros(self.depth, n * length, self.columns)
         return room | {name: torch.zeros(steps) for name in names}
 
     def acting(self) -> Tensor:

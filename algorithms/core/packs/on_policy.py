@@ -6,10 +6,8 @@ side. What an algorithm adds is its `loss` for one agent.
 
 from __future__ import annotations
 
-import functools
 import time
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,27 +15,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.core.collecting.memory import Carried, Mind, Recall, recurrent
 from algorithms.core.collecting.minibatches import minibatches
 from algorithms.core.collecting.rollout import Rollout
-from algorithms.core.collecting.sampler import Act, sampling
 from algorithms.core.collecting.targets import (
     advantages_of,
     explained_variance,
     scale_rewards,
     values_of,
 )
-from algorithms.core.envs import StepBatch
 from algorithms.core.lifting.optim import AdamState
-from algorithms.core.lifting.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
-from algorithms.core.nets import RecurrentActorCritic
+from algorithms.core.lifting.stack import Batch, LiftedUpdate, chunks
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
-from algorithms.core.packs.pack import AlgorithmPack
+from algorithms.core.packs.rollouts import RolloutPack
 from tunerl.trial import Config, Metrics
 
 
-class OnPolicyPack(AlgorithmPack):
+class OnPolicyPack(RolloutPack):
     """`statistics` names what `loss` returns beside the loss; `vectors` the `[K]` inputs of it."""
 
     statistics: tuple[str, ...]
@@ -46,12 +40,12 @@ class OnPolicyPack(AlgorithmPack):
 
     def __init__(self, config: Config, resolve: Any, key: Any) -> None:
         super().__init__(config, resolve, key)
-        self.horizon = max(1, self.shared["train_batch_size"] // self.num_envs)
         self.samples = self.horizon * self.num_envs
         self.minibatch = min(self.shared["minibatch_size"] or self.samples, self.samples)
         self.units = self.samples  # what a minibatch is drawn from: samples, or sequences of them
-        self.policy = LiftedForward(self.layout, self._half("policy", 0), self.kind("policy"))
-        self.value = LiftedForward(self.layout, self._half("value", 1), self.kind("value"))
+        if self.recall is not None:
+            self.units = self.recall.sequences * self.num_envs
+            self.minibatch = max(1, self.minibatch // self.recall.length)
         self.update = LiftedUpdate(
             self.layout,
             self.network,
@@ -61,48 +55,10 @@ class OnPolicyPack(AlgorithmPack):
             kind=self.kind("update"),
             device=self.device,
         )
-        self.recall = self._recurrent() if recurrent(self.shared["model"]) else None
-        self.sampler.watchers.append(self.traces.watch)
 
-    def _recurrent(self) -> Recall:
-        """What members of recurrent networks carry; they learn from whole sequences."""
-        self.network_step = LiftedForward(
-            self.layout, caller(self.network, "step"), self.kind("step")
-        )
-        outputs = self.distribution.num_inputs
-        size, length = self._state_size(), self.shared["model"]["max_seq_len"]
-        found = Recall(self.extras, size, self.num_envs, outputs, self.horizon, length)
-        self.sampler.memory = found
-        self.sampler.watchers.append(self._remember)
-        self.units = found.sequences * self.num_envs
-        self.minibatch = max(1, self.minibatch // found.length)
-        return found
-
-    def _state_size(self) -> int:
-        assert isinstance(self.network, RecurrentActorCritic)
-        size: int = self.network.state_size
-        return size
-
-    def _remember(self, t: int, rollout: Rollout, batch: StepBatch) -> None:
-        assert self.recall is not None
-        self.recall.after(t, rollout, batch, self.network_step.bind(self.flat))
-
-    def mind(self, num_envs: int) -> Mind:
-        if self.recall is None:
-            return super().mind(num_envs)
-        carried = Carried(self.extras, self._state_size(), num_envs)
-        carried.add()
-        return Mind(self.network_step, carried, self.distribution.num_inputs)
-
-    def _half(self, name: str, index: int) -> Callable[..., Tensor]:
-        """The network's method `policy` or `value`; without it, that part of its forward.
-
-        A layer that goes by such a name is no method: it does not take observations.
-        """
-        if hasattr(type(self.network), name):
-            return caller(self.network, name)
-        whole = caller(self.network)
-        return lambda parameters, obs: whole(parameters, obs)[index]
+    @property
+    def horizon(self) -> int:
+        return max(1, int(self.shared["train_batch_size"] // self.num_envs))
 
     @abstractmethod
     def loss(self, call: Any, batch: Batch, hp: Batch) -> tuple[Tensor, Tensor]:
@@ -138,13 +94,6 @@ class OnPolicyPack(AlgorithmPack):
         rollout = self.sampler.collect(self._acting, noise, self.lose)
         self.failures |= self.traces.end()
         return rollout
-
-    def _acting(self) -> Act:
-        """How the members act with their present parameters."""
-        if self.recall is None:
-            return sampling(self.policy.bind(self.flat), self.distribution)
-        step = functools.partial(self.recall.act, self.network_step.bind(self.flat))
-        return sampling(step, self.distribution)
 
     # -- learning -----------------------------------------------------------------------------
 

@@ -9,36 +9,40 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.core.collecting.rollout import Rollout
-from algorithms.core.collecting.sampler import Act, sampling
 from algorithms.core.collecting.targets import final_values, scale_rewards
 from algorithms.core.lifting.optim import OPTIMISERS, AdamState
-from algorithms.core.lifting.stack import Batch, LiftedForward, LiftedUpdate, caller, chunks
+from algorithms.core.lifting.stack import Batch, LiftedUpdate, chunks
 from algorithms.core.packs import reporting
 from algorithms.core.packs.iteration import Reports
 from algorithms.core.packs.member import Member
-from algorithms.core.packs.pack import AlgorithmPack
+from algorithms.core.packs.rollouts import RolloutPack
 from tunerl.trial import Config
 
 NORM = "gradients_default_optimizer_global_norm"
 
 
-class TurnPack(AlgorithmPack):
+class TurnPack(RolloutPack):
     """`statistics` names what `loss` returns beside the loss; `vectors` its `[K]` inputs.
 
     The fields of a batch, for one agent, are time-major, T steps in M columns: `obs`
     `[T + 1, M, D]`, `actions`, `dist_inputs` (of the behaviour policy), `rewards`, `terminated`,
     `ends` and `bootstrap` (the value of the last observation of a truncated episode) `[T, M, ...]`;
-    `weights` where some steps are none.
+    `weights` where some steps are none. With a memory they are cut into n sequences of L steps:
+    `states` `[n, M, S]` at the beginning of each, and `starts` `[n * L, M]`, 1 where an episode
+    begins.
     """
+
+    last_too = True
 
     statistics: tuple[str, ...]
     vectors: tuple[str, ...]
@@ -48,8 +52,6 @@ class TurnPack(AlgorithmPack):
         shared = self.shared
         self.samples = self.horizon * self.columns
         self.turns = max(1, -(-shared["min_sample_timesteps_per_iteration"] // self.samples))
-        self.policy = LiftedForward(self.layout, self._half("policy", 0), self.kind("policy"))
-        self.value = LiftedForward(self.layout, self._half("value", 1), self.kind("value"))
         self.rule = OPTIMISERS[shared["opt_type"]]
         self.update = LiftedUpdate(
             self.layout,
@@ -64,7 +66,6 @@ class TurnPack(AlgorithmPack):
         )
         self.collected: list[Batch] = []
         self.names = (*self.statistics, NORM, "diff_num_grad_updates_vs_sampler_policy")
-        self.sampler.watchers.append(self.traces.watch)
         self._begin(0)
 
     @property
@@ -81,12 +82,6 @@ class TurnPack(AlgorithmPack):
     def columns(self) -> int:
         """M: the columns of a batch."""
         return self.fragments * self.num_envs
-
-    def _half(self, name: str, index: int) -> Callable[..., Tensor]:
-        if hasattr(type(self.network), name):
-            return caller(self.network, name)
-        whole = caller(self.network)
-        return lambda parameters, obs: whole(parameters, obs)[index]
 
     # -- what an algorithm says ---------------------------------------------------------------
 
@@ -106,10 +101,6 @@ class TurnPack(AlgorithmPack):
         """One update on a batch `[K, T, M, ...]` that was not collected by this pack; `known`
         `[K, T, M]`: 0 for the steps of episodes that do not end in it."""
         self.train(list(range(len(self.members))), batch)
-
-    def acting(self) -> Tensor:
-        """The parameters that act, `[K, P]`."""
-        return self.flat
 
     def staleness(self) -> Tensor:
         """By how many updates the acting parameters are behind, `[K]`."""
@@ -194,6 +185,8 @@ class TurnPack(AlgorithmPack):
         self.collected = []
         for _ in range(self.fragments):
             noise = self.sampler.noise([m.generator for m in self.members], self.horizon)
+            if self.recall is not None:
+                self.recall.begin()
             rollout = self.sampler.collect(self._acting, noise, self.lose)
             if not self.members:
                 return {}
@@ -204,31 +197,36 @@ class TurnPack(AlgorithmPack):
             return parts[0]
         return {name: torch.cat([part[name] for part in parts], 2) for name in parts[0]}
 
-    def _acting(self) -> Act:
-        return sampling(self.policy.bind(self.acting()), self.distribution)
-
-    def _fields(self, rollout: Rollout) -> Batch:
+    def _fields(self, rollout: Rollout, told: dict[str, Any] | None = None) -> Batch:
+        """`told`: what `Recall` tells of the rollout, if it was not this pack's."""
         raw = rollout.raw_rewards
         rollout.rewards[:] = np.sign(raw) if self.clip_rewards else raw
         if self.shared["normalize_rewards"]:
             gamma = np.array([m.hyperparameter("gamma") for m in self.members], np.float32)
             self.discounted = scale_rewards(rollout, self.return_stats, self.discounted, gamma)
-        bootstrap = np.zeros(rollout.rewards.shape, np.float32)
-        if rollout.final_index:
-            value = self.value.bind(self.flat)
-            for index, found in final_values(value, rollout):
-                bootstrap[index] = found
+        told = self.recall.told() if told is None and self.recall is not None else told
         fields = {
             "obs": rollout.seen,
             "actions": rollout.actions,
             "dist_inputs": rollout.dist_inputs,
             "rewards": rollout.rewards,
             "ends": rollout.ends.astype(np.float32),
-            "bootstrap": bootstrap,
+            "bootstrap": self._bootstrap(rollout) if told is None else told["finals"],
         }
+        if told is not None:
+            obs = np.concatenate([rollout.seen, told["seen"]], -1)
+            fields |= {"obs": obs, "states": told["states"], "starts": told["starts"]}
         if self.shared["gym_env_vectorize_mode"] == "envpool":
             fields["weights"] = rollout.valid.astype(np.float32)
         return {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in fields.items()}
+
+    def _bootstrap(self, rollout: Rollout) -> NDArray[np.float32]:
+        """Values `[K, T, E]` of the last observations of truncated episodes, after their steps."""
+        found = np.zeros(rollout.rewards.shape, np.float32)
+        if rollout.final_index:
+            for index, value in final_values(self.value.bind(self.flat), rollout):
+                found[index] = value
+        return found
 
     # -- learning -----------------------------------------------------------------------------
 

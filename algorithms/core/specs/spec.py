@@ -140,10 +140,8 @@ class AlgorithmSpec(TrainableSpec):
         distribution_for(actions, found)
         features = nets.without_key(features, config.get("action_mask_key", nets.MASK_KEY))
         found = nets.resolve_model(model, features)
-        if (found["use_lstm"] or found["use_gru"]) and not getattr(self.pack, "recurrent", False):
-            name = "use_lstm" if found["use_lstm"] else "use_gru"
-            what = f"{self.name} has no recurrent networks; use framestack, or PPO"
-            raise InvalidConfig(Problem(f"model.{name}", what))
+        if not getattr(self.pack, "recurrent", False):
+            nets.check_no_memory(found, self.name)
         if found["custom_model"] is None:
             with torch.device("meta"):
                 nets.encoder(features, found)
