@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.window import open_window, stop
-from tunerl import Callback, ResultGrid, RunConfig, TuneConfig, Tuner, uniform
+from tunerl import Callback, ResultGrid, RunConfig, Trainable, TuneConfig, Tuner, uniform
 from tunerl.registry import AuthorSpec
 from tunerl.runtime import create
 from tunerl.runtime.base import Runtime
@@ -23,8 +23,18 @@ EARLY = 1000  # trials after which memory has to stay as it is
 MORE = 200  # trials that are left when the experiment is interrupted
 
 
-def trivial(config: dict[str, Any]) -> dict[str, float]:
-    return {"score": config["x"]}
+class Trivial(Trainable):
+    """One result, and done; an object goes on with the next trial. As Ray Tune is given it."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.x = config["x"]
+
+    def step(self) -> dict[str, Any]:
+        return {"score": self.x, "done": True}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
 
 
 def memory_mb() -> float:
@@ -100,7 +110,7 @@ class TickerSpec(AuthorSpec):
     """Tickers, so many to a pack."""
 
     def __init__(self, members: int, rate: float) -> None:
-        super().__init__(trivial, "ticker")
+        super().__init__(Trivial, "ticker")
         self.members, self.rate = members, rate
 
     def capacity(self, config: dict[str, Any]) -> int:
@@ -128,12 +138,12 @@ def tuner(trainable: Any, samples: int, **run: Any) -> Tuner:
 def trivials(load: dict[str, Any]) -> dict[str, Any]:
     """All trials on a warm runtime, with the memory early on and at the end; then interrupted, and
     how long it takes to go on, and to have the results."""
-    tuner(trivial, 2).fit()
+    tuner(Trivial, 2).fit()
     trials = load["trials"]
     early = min(EARLY, trials // 2)
     watch = Ended(early, trials)
     begin = time.perf_counter()
-    grid = tuner(trivial, trials + MORE, callbacks=[watch]).fit()
+    grid = tuner(Trivial, trials + MORE, callbacks=[watch]).fit()
     if not trials <= grid.num_terminated < trials + MORE:
         raise RuntimeError(f"{grid.num_terminated} trials ended, to be interrupted at {trials}")
     return {
@@ -152,12 +162,12 @@ def restored(grid: ResultGrid) -> dict[str, float]:
     started = Started()
     begin = time.perf_counter()
     going_on = RunConfig(verbose=0, callbacks=[started], runtime=cluster())
-    again = Tuner.restore(grid.experiment_id, trivial, run_config=going_on)
+    again = Tuner.restore(grid.experiment_id, Trivial, run_config=going_on)
     again.fit()
     if started.at is None:
         raise RuntimeError("no trial started")
     at = time.perf_counter()
-    seen = Tuner.restore(grid.experiment_id, trivial).get_results()
+    seen = Tuner.restore(grid.experiment_id, Trivial).get_results()
     best = seen.get_best_result()
     done = time.perf_counter()
     if "score" not in best.metrics:
@@ -167,13 +177,13 @@ def restored(grid: ResultGrid) -> dict[str, float]:
 
 def ticking(load: dict[str, Any]) -> dict[str, Any]:
     """What is taken in once all trials have started."""
-    tuner(trivial, 2).fit()
+    tuner(Trivial, 2).fit()
     spec = TickerSpec(-(-load["trials"] // 2), load["rate"])
-    window = open_window(load["trials"], load["seconds"])
+    window = open_window(load["trials"], load["rate"], load["seconds"])
     grid = tuner(spec, load["trials"], stop=stop).fit()
     if grid.num_terminated != load["trials"]:
         raise RuntimeError(f"{grid.num_terminated} of {load['trials']} trials ended")
-    return window.outcome(load["rate"])
+    return window.outcome()
 
 
 def main(load_path: str, out_path: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 
+import itertools
+
 import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
@@ -60,7 +62,22 @@ class Ticking(Stateless):
         return {"score": self.count}
 
 
-def run(trainable: Any, space: dict[str, Any], load: dict[str, Any], rule: Any = None) -> Any:
+class Clock(tune.Callback):  # type: ignore[misc]
+    """When so many trials had ended: at every `step`-th, in seconds."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.count = max(1, step), 0
+        self.at: list[float] = []
+
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        self.count += 1
+        if self.count % self.step == 0:
+            self.at.append(time.perf_counter())
+
+
+def run(
+    trainable: Any, space: dict[str, Any], load: dict[str, Any], rule: Any = None, *more: Any
+) -> Any:
     return tune.Tuner(
         trainable,
         param_space={**space, "x": tune.uniform(0, 1)},
@@ -72,23 +89,27 @@ def run(trainable: Any, space: dict[str, Any], load: dict[str, Any], rule: Any =
             max_concurrent_trials=load["concurrent"],
         ),
         run_config=tune.RunConfig(
-            name="load", verbose=0, callbacks=[JsonLoggerCallback()], stop=rule
+            name="load", verbose=0, callbacks=[JsonLoggerCallback(), *more], stop=rule
         ),
     ).fit()
 
 
 def trivials(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    begin = time.perf_counter()
-    grid = run(Trivial, {}, load)
-    return grid, {"span": time.perf_counter() - begin}
+    """Seconds for all, and for each quarter of them: does it cost more the more there are?"""
+    step = load["trials"] // 4
+    clock, begin = Clock(step), time.perf_counter()
+    grid = run(Trivial, {}, load, None, clock)
+    span, ends = time.perf_counter() - begin, [begin, *clock.at[:4]]
+    quarters = [(b - a) / step for a, b in itertools.pairwise(ends)]
+    return grid, {"span": span, "quarters": quarters}
 
 
 def ticking(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """All trials at once, on actors of a fraction of a CPU each."""
     actor = tune.with_resources(Ticking, {"cpu": 2 / load["trials"]})
-    window = open_window(load["trials"], load["seconds"])
+    window = open_window(load["trials"], load["rate"], load["seconds"])
     grid = run(actor, {"interval": 1 / load["rate"]}, load, stop)
-    return grid, window.outcome(load["rate"])
+    return grid, window.outcome()
 
 
 def main(load_path: str, out_path: str) -> None:
