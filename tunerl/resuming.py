@@ -25,12 +25,11 @@ class Resume:
         """Put the trials back, or aside, in one transaction. The lease is held."""
         tick = Tick()
         restarted = set()
-        for record in store.trials(lease.experiment_id):
-            change = self._change(record)
-            if change is not None:
-                tick.changes.append(change)
-            if record.status is Status.ERROR and self.restart_errored:
-                restarted.add(record.number)
+        for status in self._concerned:
+            for record in store.trials(lease.experiment_id, status=status):
+                tick.changes.append(self._change(record))
+                if record.status is Status.ERROR and self.restart_errored:
+                    restarted.add(record.number)
         gone = [r.uri for r in store.checkpoints(lease.experiment_id) if r.trial in restarted]
         tick.forgotten = gone
         if tick:
@@ -39,13 +38,17 @@ class Resume:
             if f"/{lease.experiment_id}/" in uri:  # else of the experiment it was forked from
                 checkpoints.delete(uri)
 
-    def _change(self, record: TrialRecord) -> Change | None:
+    @property
+    def _concerned(self) -> list[Status]:
+        """The statuses of trials that may be put back, or aside."""
+        failed = [Status.ERROR] if self.errored or self.restart_errored else []
+        live = [Status.CANCELED] if self.unfinished else [s for s in Status if not s.finished]
+        return failed + live
+
+    @staticmethod
+    def _change(record: TrialRecord) -> Change:
         if record.status is Status.ERROR:
-            again = self.errored or self.restart_errored
-            back = Change(record.number, Status.PENDING, failures=0, error="")
-            return back if again else None
+            return Change(record.number, Status.PENDING, failures=0, error="")
         if record.status is Status.CANCELED:
-            return Change(record.number, Status.PENDING) if self.unfinished else None
-        if record.status.finished or self.unfinished:
-            return None
+            return Change(record.number, Status.PENDING)
         return Change(record.number, Status.CANCELED, Reason.USER)

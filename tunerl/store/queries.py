@@ -27,16 +27,14 @@ _LAST, _BEST = results.alias("last"), results.alias("best")
 
 
 def _joined() -> sa.Select[Any]:
-    tables = trials
-    for alias, iteration in ((_LAST, trials.c.iteration), (_BEST, trials.c.best_iteration)):
-        tables = tables.outerjoin(  # type: ignore[assignment]
-            alias,
-            sa.and_(
-                alias.c.experiment_id == trials.c.experiment_id,
-                alias.c.trial == trials.c.number,
-                alias.c.iteration == iteration,
-            ),
-        )
+    """`best` is NULL where it is `last`: no metrics are read twice."""
+    tables, another = trials, trials.c.best_iteration != trials.c.iteration
+    for alias, at in (
+        (_LAST, [_LAST.c.iteration == trials.c.iteration]),
+        (_BEST, [_BEST.c.iteration == trials.c.best_iteration, another]),
+    ):
+        own = [alias.c.experiment_id == trials.c.experiment_id, alias.c.trial == trials.c.number]
+        tables = tables.outerjoin(alias, sa.and_(*own, *at))  # type: ignore[assignment]
     last, best = _LAST.c.metrics.label("last"), _BEST.c.metrics.label("best")
     return sa.select(trials, last, best).select_from(tables)
 
@@ -301,6 +299,7 @@ def _result(row: Any) -> ResultRecord:
 
 
 def _trial(row: Any) -> TrialRecord:
+    best = dict(row.last or {}) if row.best_iteration == row.iteration else row.best
     return TrialRecord(
         experiment_id=row.experiment_id,
         number=row.number,
@@ -318,7 +317,7 @@ def _trial(row: Any) -> TrialRecord:
         best_objective=join(row.best_objective, row.best_objective_kind),
         best_iteration=row.best_iteration,
         last=row.last or {},
-        best=row.best or {},
+        best=best or {},
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
