@@ -20,7 +20,11 @@ from algorithms.core.lifting.stack import Batch
 from algorithms.core.maths.imitation import logp_of
 from algorithms.core.nets.soft_nets import Nets, SoftActorCritic, layers
 from algorithms.core.packs.offline_soft import OfflineActorCriticPack, OfflineSoftSpec
-from algorithms.core.specs.offline_parameters import OfflineParameters, normalize_returns
+from algorithms.core.specs.offline_parameters import (
+    OfflineParameters,
+    normalize_returns,
+    observation_filter,
+)
 from algorithms.core.specs.parameters import Value
 from algorithms.core.specs.soft_spec import RATE
 from tunerl.trainable import fixed, vector
@@ -32,6 +36,7 @@ LOG_STD = (-5.0, 2.0)
 class IQLParameters(OfflineParameters):
     """What can be tuned. RLlib's names; defaults that learn."""
 
+    observation_filter: str = observation_filter()
     twin_q: bool = fixed(True, "two critics, of which the lesser counts")
     gamma: float = vector(
         0.99, "discount factor", low=0.0, high=1.0, search={"uniform": [0.9, 0.999]}
@@ -49,7 +54,7 @@ class IQLParameters(OfflineParameters):
         exclusive_low=True, optional=True,
     )  # fmt: skip
     tau: float = vector(
-        0.005, "share of the way that target critics go in one update", low=0.0, high=1.0,
+        0.02, "share of the way that target critics go in one update", low=0.0, high=1.0,
         search={"loguniform": [1e-3, 0.1]},
     )  # fmt: skip
     expectile: float = vector(

@@ -130,8 +130,8 @@ CASES: dict[str, Case] = {
         data=Data("PPO Pendulum", "expert", 15_000), episodes=100,
     ),
     "IQL Pendulum": Case(
-        "IQL", "Pendulum-v1", 4000, -876.0, "BC's on these data",
-        {"model": {"fcnet_hiddens": [64, 64]}}, seeds=3, data=_REPLAY,
+        "IQL", "Pendulum-v1", 4000, -300.0, "-200 on other data, RLlib",
+        {"model": {"fcnet_hiddens": [64, 64]}}, data=_REPLAY,
     ),
     "CQL Pendulum": Case(
         "CQL", "Pendulum-v1", 4000, -876.0, "BC's on these data",

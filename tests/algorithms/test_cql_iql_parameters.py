@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import gymnasium
 import pytest
 
 from algorithms.cql import SPEC as CQL
@@ -75,7 +76,7 @@ FIXED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 OWN_FIXED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
     "CQL": {"num_actions": (3, {}), "lagrangian": (False, {})},
-    "IQL": {},
+    "IQL": {"observation_filter": ("NoFilter", {})},
 }
 CALLBACKS = {"callbacks"}  # in test_callbacks
 BOUNDED = {"CQL": {"clip_actions"}, "IQL": set()}  # has one value there
@@ -172,3 +173,15 @@ def test_the_seeds_cql_on_cartpole_without_data_is_told_both() -> None:
 def test_lr_stands_for_the_rates_that_are_not_given(name: str) -> None:
     found = SPECS[name].resolve(tiny(name, lr=0.01, critic_lr=0.02))
     assert (found["actor_lr"], found["critic_lr"]) == (0.01, 0.02)
+
+
+def test_iql_normalises_vectors_of_numbers_unless_told_otherwise() -> None:
+    vectors = {"env": "Pendulum-v1", "input_": offline.random_pendulum()}
+    assert IQL.resolve(vectors)["observation_filter"] == "MeanStdFilter"
+    told = IQL.resolve(vectors | {"observation_filter": "NoFilter"})
+    assert told["observation_filter"] == "NoFilter"
+    env = gymnasium.make("FrozenLake-v1")
+    columns = offline.play(env, 2, lambda obs, generator: int(generator.integers(4)))
+    choices = offline.write(offline.folder() / "lake.parquet", columns, offline.spaces(env))
+    for given in (IQL.resolve({"input_": choices}), IQL.resolve(IQL.resolve({"input_": choices}))):
+        assert given["observation_filter"] == "NoFilter"

@@ -21,6 +21,7 @@ from algorithms.core.packs.offline_pack import OfflinePack, Statistics
 from algorithms.core.specs.offline_spec import OfflineSpec
 from algorithms.core.specs.soft_spec import problems, with_defaults
 from algorithms.core.specs.spec import spaces_of
+from algorithms.offline.spaces_json import from_json
 from tunerl.errors import InvalidConfig, Problem
 from tunerl.trial import Config
 
@@ -115,7 +116,12 @@ class OfflineSoftSpec(OfflineSpec):
         self.advice = advice
 
     def resolve(self, config: Config) -> Config:
-        return super().resolve(with_defaults(config, self.parameters))
+        full = super().resolve(with_defaults(config, self.parameters))
+        if full["observation_filter"] == "auto":
+            own = full["model"]["custom_preprocessor"] is not None
+            numbers = not own and _numbers(from_json(full["observation_space"]))
+            full["observation_filter"] = "MeanStdFilter" if numbers else "NoFilter"
+        return full
 
     def problems(self, config: Config) -> list[Problem]:
         found: list[Problem] = []
@@ -135,3 +141,11 @@ class OfflineSoftSpec(OfflineSpec):
                 for p in error.problems
             ]
         return []
+
+
+def _numbers(space: spaces.Space[Any]) -> bool:
+    """Whether observations are vectors of numbers: no choices, no pictures."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.values() if isinstance(space, spaces.Dict) else space.spaces
+        return all(map(_numbers, parts))
+    return isinstance(space, spaces.Box) and len(space.shape) <= 1

@@ -18,6 +18,16 @@ def normalize_returns() -> Any:
     )
 
 
+def observation_filter() -> Any:
+    """The field of every algorithm whose critics see observations beside actions."""
+    return fixed(
+        "auto",
+        "MeanStdFilter: observations with the data's mean 0 and deviation 1, clipped at 10; auto: "
+        "so where they are vectors of numbers",
+        choices=("auto", "NoFilter", "MeanStdFilter"),
+    )
+
+
 @dataclass(frozen=True)
 class OfflineParameters(AgentParameters):
     """The data, how much of them an iteration takes, and the spaces where no environment tells."""
