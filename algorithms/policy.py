@@ -15,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from algorithms.core.collecting.memory import Extras
 from algorithms.core.dists.distributions import Distribution
 from algorithms.core.envs.spaces import ActionCodec
 from algorithms.core.lifting.stack import Layout
@@ -135,6 +136,11 @@ class Policy:
     @property
     def action_codec(self) -> ActionCodec:
         return self._action_codec
+
+    @property
+    def extras(self) -> Extras:
+        """What a network with a memory is told beside the observation."""
+        return self._extras
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ import torch
 
 from algorithms import DQN, PPO, Algorithm
 from algorithms.policy import Policy
+from tests.algorithms import support  # noqa: F401  (registers the probes)
 from tests.algorithms.agents import TINY
 from tunerl.errors import InvalidInput
 
@@ -101,3 +102,60 @@ def test_what_cannot_be_exported_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(InvalidInput, match=r"pip install tunerl\[onnx\]"):
             agent.export_policy_model(tmp_path, onnx=18)
     assert list(tmp_path.iterdir()) == []
+
+
+CELL = {"fcnet_hiddens": [8], "lstm_cell_size": 4}
+TOLD = {"lstm_use_prev_action": True, "lstm_use_prev_reward": True}
+REMEMBERING: dict[str, dict[str, Any]] = {
+    "filtered": CASES["filtered"] | {"model": CELL | {"use_lstm": True}},
+    "choices": {
+        "env": "probe/choices",
+        "model": CELL | TOLD | {"use_gru": True, "vf_share_layers": False},
+    },
+    "continuous": CASES["continuous"] | {"model": CELL | TOLD | {"use_lstm": True}},
+}
+
+
+def runner(path: str) -> Any:
+    """What is exported, as a function of arrays by name to arrays."""
+    if path.endswith(".onnx"):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path)
+        assert [one.name for one in session.get_outputs()][-1] == "state_out"
+        return lambda given: session.run(None, given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = torch.jit.load(path)
+    return lambda given: [part.numpy() for part in loaded(*map(torch.from_numpy, given.values()))]
+
+
+@pytest.mark.parametrize("opset", [None, 18], ids=["torchscript", "onnx"])
+@pytest.mark.parametrize("case", REMEMBERING)
+def test_an_agent_with_a_memory_acts_alike_step_by_step(
+    case: str, opset: int | None, tmp_path: Path
+) -> None:
+    with PPO(TINY | REMEMBERING[case]) as agent:
+        policy = agent.get_policy()
+        run = runner(agent.export_policy_model(tmp_path, onnx=opset))
+        raw, given = observations(policy)
+        state = policy.get_initial_state()
+        own, none = state[0][None], -1 if case == "choices" else np.nan
+        shape: Any = policy.action_space.shape
+        kind = np.int64 if case == "choices" else np.float32
+        before, reward = np.full((1, *shape), none, kind), np.zeros(1, np.float32)
+        previous: Any = (None, None)
+        for step, one in enumerate(raw):
+            action, state, extra = policy.compute_single_action(one, state, *previous)
+            asked = {"obs": given[step : step + 1], "state_in": own}
+            if case != "filtered":
+                asked |= {"prev_actions": before, "prev_rewards": reward}
+            inputs, actions, own = run(asked)
+            assert np.allclose(inputs[0], extra["action_dist_inputs"], atol=1e-5)
+            assert np.allclose(actions[0], action, atol=1e-5)
+            assert np.allclose(own[0], state[0], atol=1e-5)
+            assert own.any()
+            previous = (action, 0.5 * step)
+            before, reward = actions.astype(kind), np.full(1, 0.5 * step, np.float32)
+        five = {name: np.repeat(value, 5, 0) for name, value in asked.items()}
+        assert np.allclose(run(five)[0], np.repeat(inputs, 5, 0), atol=1e-5)
