@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from algorithms import Algorithm
 from algorithms.core.packs.lagged import LaggedPack
+from tests.algorithms.test_turns_pack import LSTM
+from tests.algorithms.test_turns_recurrent import said
 from tests.algorithms.turns import SPECS, tiny
 from tests.support.actors import kill
 from tunerl.errors import TrainableError
@@ -52,6 +55,22 @@ def test_a_failing_environment_fails_the_agent() -> None:
     faulty = {"env": "probe/grid", "env_config": {"fail": 3, "faulty": 1.0}}
     with build("IMPALA", **faulty) as agent, pytest.raises(TrainableError, match="floor gave way"):
         agent.train()
+
+
+@pytest.mark.slow
+def test_actors_with_a_memory_tell_what_they_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    with build("IMPALA", model=LSTM, rollout_fragment_length=20) as agent:
+        batches: list[Any] = []
+        assert isinstance(agent.pack, LaggedPack)
+        monkeypatch.setattr(agent.pack, "learn", batches.append)
+        agent.train()
+        assert agent.pack.source is not None
+        for batch in batches:  # of weights that never change
+            own = {name: value[0] for name, value in batch.items()}
+            torch.testing.assert_close(said(agent.pack, 0, own), own["dist_inputs"])
+        assert any(batch["ends"].any() and batch["states"].any() for batch in batches)
+        monkeypatch.undo()
+        assert agent.train().flat()["learners/default_policy/num_updates_lifetime"] > 0
 
 
 def test_in_a_sweep_the_lag_is_simulated() -> None:
