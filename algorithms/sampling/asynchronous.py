@@ -123,7 +123,8 @@ class AsyncActors:
         if gathered is not None:
             self.pack.obs_stats.merge(0, gathered)
         version, where = self.asked[number].pop(0), self.columns(number)
-        self.arrived.append(Fragment(where, _rollout(answer), version, answer["told"]))
+        told = answer["told"] and {name: value.copy() for name, value in answer["told"].items()}
+        self.arrived.append(Fragment(where, _rollout(answer), version, told))
         self._ask(number)
 
     def _again(self, number: int, why: str) -> None:
