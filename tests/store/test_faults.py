@@ -109,6 +109,61 @@ def test_a_locked_database_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
         rival.close()
 
 
+def test_a_server_with_too_many_connections_is_tried_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = sa.make_url(postgres_url).set(drivername="postgresql+psycopg")
+    plain = parsed.set(username=parsed.database)
+    admin = sa.create_engine(parsed, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f'CREATE ROLE "{plain.username}" LOGIN CONNECTION LIMIT 1')
+        connection.exec_driver_sql(f'ALTER DATABASE "{plain.database}" OWNER TO "{plain.username}"')
+        connection.exec_driver_sql(f'GRANT ALL ON SCHEMA public TO "{plain.username}"')
+    rival = sa.create_engine(plain, poolclass=sa.pool.NullPool)
+    held = rival.connect()
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            held.close()
+
+    monkeypatch.setattr("tunerl.store.database.time.sleep", nap)
+    with Store(plain.render_as_string(hide_password=False)) as store:
+        assert len(naps) == 3
+        store.ping()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f'REASSIGN OWNED BY "{plain.username}" TO tester')
+        connection.exec_driver_sql(f'DROP OWNED BY "{plain.username}"')
+        connection.exec_driver_sql(f'DROP ROLE "{plain.username}"')
+    admin.dispose()
+
+
+STATES = ["08006", "40001", "53200", "53300", "57P01", "57P05"]
+
+
+@pytest.mark.parametrize("state", [*STATES, "22012"])
+def test_what_passes_is_tried_again_and_a_mistake_is_not(
+    state: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunerl.store.database.time.sleep", lambda seconds: None)
+    tries: list[str] = []
+
+    def work(connection: sa.Connection) -> None:
+        tries.append(state)
+        if len(tries) == 1:
+            raising = f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{state}'; END $$"
+            connection.exec_driver_sql(raising)
+
+    with Store(postgres_url) as store:
+        if state in STATES:
+            store._database.write(work)
+        else:
+            with pytest.raises(StoreError, match="cannot be used: so"):
+                store._database.write(work)
+    assert len(tries) == 1 + (state in STATES)
+
+
 def test_a_server_that_does_not_answer_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

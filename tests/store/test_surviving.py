@@ -4,6 +4,7 @@ docs/surviving.md."""
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.store.helpers import create, result
-from tests.support import postgres
+from tests.support import full, postgres
 from tests.support.crash import acquire
 from tests.support.runs import Experiment, Watched
 from tests.test_interruptions import stop_at
@@ -156,23 +157,33 @@ def test_a_heartbeat_that_is_late_but_within_the_lease_loses_nothing(
     experiment.store.commit(lease, Tick(events=[Event("k", "still mine")]))
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql on a small disk"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Experiment, Any]]:
+    """An experiment on a database without much room: its second part takes all of it, or none."""
+    limits = {"sqlite": full.pages, "postgresql": full.trigger}
+    if request.param not in limits:
+        url = request.getfixturevalue("small_disk_url")
+    elif request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    else:
+        url = ""
+    experiment = Experiment(tmp_path, url=url, stop={"training_iteration": 40})
+    store = experiment.store
+    with limits.get(request.param, full.disk)(store._database.engine) as room:
+        yield experiment, room
+    store.close()
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[tuple[Experiment, list[int]]]:
-    """An experiment on SQLite, and how many pages its file may have."""
-    experiment = Experiment(tmp_path, stop={"training_iteration": 40})
-    pages = [10**9]
-
-    @sa.event.listens_for(experiment.store._database.engine, "begin")
-    def limit(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages[0]}")
-
-    yield experiment, pages
-    experiment.store.close()
+def small_disk_url(postgres_server: postgres.Server) -> Iterator[str]:
+    """A PostgreSQL database on a file system of its own."""
+    with full.file_system(postgres_server) as url:
+        yield url
 
 
-def without_room(pages: list[int], then: Callable[..., object], *arguments: Any) -> None:
+def without_room(room: full.Room, then: Callable[..., object], *arguments: Any) -> None:
     """From now on the database may not grow; a moment later `then` is called."""
-    pages[0] = 1  # what there is: SQLite takes no fewer
+    room.take()
     threading.Timer(0.3, then, arguments).start()
 
 
@@ -183,13 +194,13 @@ def test_a_database_without_room_is_waited_for_and_the_sweep_goes_on(
     small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LONGEST_S", 0.01)
-    experiment, pages = small
+    experiment, room = small
 
-    stop_at(experiment, 3, lambda: without_room(pages, pages.__setitem__, 0, 10**9))
+    stop_at(experiment, 3, lambda: without_room(room, room.give))
     assert experiment.run() is ExperimentStatus.COMPLETED
     assert rows(experiment) == LONG
     (waited,) = experiment.store.events(experiment.id, kind="store.full")
-    assert "no room left: database or disk is full" in waited.message
+    assert re.search("no room left: .*(disk is full|disk full|No space left)", waited.message)
     assert [t.attempt for t in experiment.trials] == [1, 1, 1]
 
 
@@ -197,16 +208,16 @@ def test_who_is_interrupted_while_there_is_no_room_loses_nothing_and_the_next_on
     small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LONGEST_S", 0.01)
-    experiment, pages = small
+    experiment, room = small
 
-    stop_at(experiment, 3, lambda: without_room(pages, controller.interrupt, "enough"))
+    stop_at(experiment, 3, lambda: without_room(room, controller.interrupt, "enough"))
     controller = experiment.controller()
     with pytest.raises(StoreFull, match="no room left"):
         controller.run()
     found = rows(experiment)
     assert len(found) < 120
     assert experiment.store.get_experiment(experiment.id).status is ExperimentStatus.RUNNING
-    pages[0] = 10**9
+    room.give()
     experiment.store.release(controller.lease)
     experiment.custom = type(experiment.custom)()
     assert experiment.run() is ExperimentStatus.COMPLETED

@@ -56,17 +56,17 @@ class Server:
     """A server in `root`, which `start` starts; `url`: a database's name is appended to it."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self._root, self._folder, self._user, self._port = root, folder, _user(), _free_port()
+        self._root, self._folder, self.user, self._port = root, folder, _user(), _free_port()
         self.url = f"postgresql://tester@127.0.0.1:{self._port}/"
-        if self._user:
-            shutil.chown(root, self._user)
+        if self.user:
+            shutil.chown(root, self.user)
         options = ("-D", root / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "-N")
         subprocess.run(
             [folder / "initdb", *options],
             check=True,
             capture_output=True,
             cwd=root,
-            user=self._user,
+            user=self.user,
         )
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self._root,
-                user=self._user,
+                user=self.user,
             )
         _wait(self._process, self._port, self._root / "log")
 

@@ -25,7 +25,12 @@ T = TypeVar("T")
 
 _TRIES, LONGEST_S = 7, 1.6  # seconds between two tries, at most
 _BUSY_MS = 10_000
-_RETRYABLE_STATES = {"40001", "40P01", "57P01", "57P02", "57P03"}  # serialization ... shutdown
+_RETRYABLE_STATES = {
+    *("40001", "40P01"),  # serialization failure, deadlock
+    *("53200", "53300"),  # out of memory, too many connections
+    *("57P01", "57P02", "57P03", "57P05"),  # shutdown, crash, cannot connect now, idle for too long
+}
+_CONNECTION = "08"  # the class of states that say that the connection failed
 _FULL_STATE = "53100"  # disk_full
 
 
@@ -165,7 +170,8 @@ def _worth_retrying(error: Exception) -> bool:
         return False
     state = getattr(cause, "sqlstate", None)
     unconnected = isinstance(error, exc.OperationalError) and state is None
-    return error.connection_invalidated or unconnected or state in _RETRYABLE_STATES
+    passing = state is not None and (state in _RETRYABLE_STATES or state.startswith(_CONNECTION))
+    return error.connection_invalidated or unconnected or passing
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
