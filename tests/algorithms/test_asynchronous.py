@@ -51,6 +51,7 @@ def test_a_dead_actor_is_made_anew_and_a_restored_agent_begins_afresh() -> None:
         assert agent.train()["num_env_steps_sampled_lifetime"] == 192
 
 
+@pytest.mark.slow
 def test_a_failing_environment_fails_the_agent() -> None:
     faulty = {"env": "probe/grid", "env_config": {"fail": 3, "faulty": 1.0}}
     with build("IMPALA", **faulty) as agent, pytest.raises(TrainableError, match="floor gave way"):

@@ -102,7 +102,13 @@ def runs_away(name: str, config: dict[str, Any]) -> bool:
     return any(one.device.away for one in lifted if hasattr(one, "device"))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PPO", "SAC"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("A2C", "APPO", "DQN", "Rainbow")),
+    ],
+)
 def test_nothing_in_an_update_is_left_on_the_processor(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

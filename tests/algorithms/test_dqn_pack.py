@@ -27,6 +27,10 @@ CONFIGS = {
     "seldom": tiny(rollout_fragment_length=3, training_intensity=5.0, num_envs_per_env_runner=1),
 }
 case = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+few = pytest.mark.parametrize(
+    "name", [pytest.param("plain", marks=pytest.mark.slow),
+             pytest.param("rainbow", marks=pytest.mark.slow), "normalised", "seldom"]
+)  # fmt: skip
 
 
 def neighbour(config: dict[str, Any], number: int) -> dict[str, Any]:
@@ -58,8 +62,9 @@ def crowd(config: dict[str, Any], size: int, state: State | None = None) -> OffP
     return pack
 
 
-@case
-def test_a_pack_of_three_changes_nothing(config: dict[str, Any]) -> None:
+@few
+def test_a_pack_of_three_changes_nothing(name: str) -> None:
+    config = CONFIGS[name]
     metrics, state = lone(config, SEED, ITERATIONS)
     pack = crowd(config, 3)
     assert train(pack, ME, ITERATIONS) == metrics

@@ -238,6 +238,7 @@ def test_a_sweep_of_appo() -> None:
     assert not grid.errors
 
 
+@pytest.mark.slow
 def test_impala_and_its_sweep() -> None:
     from algorithms.impala import IMPALAConfig
 

@@ -206,6 +206,7 @@ def test_custom_environment() -> None:
     algo.stop()
 
 
+@pytest.mark.slow
 def test_ppo_config_step_by_step() -> None:
     from algorithms.ppo import PPOConfig
 
@@ -223,6 +224,7 @@ def test_ppo_config_step_by_step() -> None:
     del algo
 
 
+@pytest.mark.slow
 def test_resources_to_dict_and_env_at_last(capsys: pytest.CaptureFixture[str]) -> None:
     config = PPOConfig().training(gamma=0.9, lr=0.01, train_batch_size=BATCH)
     config = config.resources(num_gpus=0)

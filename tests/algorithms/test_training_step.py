@@ -75,6 +75,7 @@ def test_a_class_with_its_own_step_is_an_algorithm_of_its_own(tmp_path: Path) ->
         PPO.from_checkpoint(path)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_class_with_its_own_step_runs_that_step(ray_runtime: RayRuntime) -> None:
     class Mine(PPO):
         def training_step(self) -> Any:

@@ -99,7 +99,24 @@ def open_page(browser: Browser, serve: Serve, world: World) -> Iterator[Open]:
     assert errors == []
 
 
-def until(page: Page, expression: str, timeout: float = 10.0) -> None:
+@contextmanager
+def at_work(page: Page) -> Iterator[list[float]]:
+    """Gives, at its end, the seconds of processor time that the page's main thread took: what the
+    page costs, whatever else the machine does."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def so_far() -> float:
+        found = session.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in found if each["name"] == "TaskDuration"))
+
+    before, spent = so_far(), list[float]()
+    yield spent
+    spent.append(so_far() - before)
+    session.detach()
+
+
+def until(page: Page, expression: str, timeout: float = 30.0) -> None:
     """Wait for a JavaScript expression to be true (Playwright's own way needs eval: forbidden)."""
     deadline = time.monotonic() + timeout
     while not page.evaluate(expression):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard import fake_inside
-from tests.dashboard.conftest import Open, until
+from tests.dashboard.conftest import Open, at_work, until
 from tests.dashboard.fake import World
 
 CHART = "document.querySelector('[role=tabpanel] .chart')"
@@ -153,10 +151,10 @@ def seconds_to_draw(page: Page, address: str, points: int) -> float:
     """From the list to the chart of a section."""
     page.evaluate("location.hash = '#/'")
     expect(page.locator("td a.name").first).to_be_visible()
-    start = time.perf_counter()
-    page.evaluate(f"location.hash = '#/experiments/{address}'")
-    drawn(page, f"{CHART}.data.at(-1).x.length >= {points}")
-    return time.perf_counter() - start
+    with at_work(page) as spent:
+        page.evaluate(f"location.hash = '#/experiments/{address}'")
+        drawn(page, f"{CHART}.data.at(-1).x.length >= {points}")
+    return spent[0]
 
 
 def test_sections_of_a_thousand_trials_show_in_two_seconds(open_page: Open, world: World) -> None:
@@ -164,8 +162,7 @@ def test_sections_of_a_thousand_trials_show_in_two_seconds(open_page: Open, worl
     fake_inside.add_population(world, 1000, 3000)
     page = open_page("#/")
     for address, points in (("two?tab=pareto", 40), ("pbt?tab=lineage", 100)):
-        # The best of three: the question is what the page costs, not what else the machine does.
-        assert any(seconds_to_draw(page, address, points) < 2 for _ in range(3)), address
+        assert 0 < seconds_to_draw(page, address, points) < 2, address
     assert page.evaluate("document.querySelectorAll('[role=tabpanel] tbody tr').length") == 100
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.conftest import Open, until
+from tests.dashboard.conftest import Open, at_work, until
 from tests.dashboard.fake import LOSS, World, make_trial
 
 CURVE_LINES = "[...document.querySelector('.curves .chart').data].filter(t => t.name).length"
@@ -262,17 +261,16 @@ def seconds_to_open(page: Page) -> float:
     """From the list to the first hundred rows of the experiment ``big``."""
     page.evaluate("location.hash = '#/'")
     expect(page.locator("td a.name").first).to_be_visible()
-    start = time.perf_counter()
-    page.evaluate("location.hash = '#/experiments/big?top=20'")
-    until(page, "document.querySelectorAll('[role=tabpanel] tbody tr').length === 100")
-    return time.perf_counter() - start
+    with at_work(page) as spent:
+        page.evaluate("location.hash = '#/experiments/big?top=20'")
+        until(page, "document.querySelectorAll('[role=tabpanel] tbody tr').length === 100")
+    return spent[0]
 
 
 def test_a_thousand_trials_show_in_two_seconds(open_page: Open, world: World) -> None:
     world.add("big", [make_trial(number) for number in range(1000)])
     page = open_page("#/")
-    # The best of three: the question is what the page costs, not what else the machine does.
-    assert any(seconds_to_open(page) < 2 for _ in range(3))
+    assert 0 < seconds_to_open(page) < 2
     expect(page.locator(".pager")).to_contain_text("1–100 of 1,000")
     until(page, f"document.querySelector('.curves .chart').data && {CURVE_LINES} === 20")
     sorting = """(() => {

@@ -101,7 +101,7 @@ def test_steps_of_the_present_policy_need_no_more_than_what_happened(ppo: Any) -
     )
 
 
-@pytest.mark.parametrize("name", ["A3C", "APPO"])
+@pytest.mark.parametrize("name", [pytest.param("A3C", marks=pytest.mark.slow), "APPO"])
 def test_agents_that_learn_in_turns_learn_from_a_batch(name: str) -> None:
     with made(turns.SPECS[name], turns.tiny()) as agent:
         batch, before = played(24), copied(agent)
@@ -176,7 +176,7 @@ def test_sac_learns_from_batches_of_any_size_and_its_targets_follow() -> None:
         assert agent.pack.batch_size == 8
 
 
-@pytest.mark.parametrize("kind", [MARWILConfig, CQLConfig])
+@pytest.mark.parametrize("kind", [MARWILConfig, pytest.param(CQLConfig, marks=pytest.mark.slow)])
 def test_agents_of_files_learn_from_other_data_too(kind: Any, tmp_path: Any) -> None:
     env = gymnasium.make("Pendulum-v1", max_episode_steps=20)
     columns = offline.play(env, 3, lambda obs, g: g.uniform(-2, 2, 1).astype(np.float32))

@@ -140,7 +140,7 @@ register_env("tests/sleepy", lambda config: Sleepy(config))
 
 
 def test_an_environment_that_hangs_is_told() -> None:
-    algo = build(env="tests/sleepy", sample_timeout_s=12.0, restart_failed_env_runners=False)
+    algo = build(env="tests/sleepy", sample_timeout_s=20.0, restart_failed_env_runners=False)
     with pytest.raises(TrainableError, match=r"runner 2 gave no samples .*sample_timeout_s"):
         algo.train()
     algo.stop()
