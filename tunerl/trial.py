@@ -107,7 +107,7 @@ class ReplicaId:
         return f"{self.trial:05d}.{self.index}"
 
 
-@dataclass
+@dataclass(slots=True)
 class Trial:
     """One configuration of an experiment, judged on ``len(seeds)`` replicas."""
 

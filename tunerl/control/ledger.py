@@ -55,7 +55,7 @@ class Takeover:
     blocked: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Run(Trial):
     """A trial as its controller sees it.
 

@@ -20,7 +20,7 @@ SURVIVAL = 2  # a trial is cleared once it has lived longer than the dead worker
 FIRST = 1 << 40  # suspects come before all others, so that it is soon clear
 
 
-@dataclass
+@dataclass(slots=True)
 class Suspicion:
     """What is held against one trial. `deaths`: of workers that it shared, since it was cleared;
     `danger`: the most iterations that it lived in them. `ward`: it shares packs only with trials

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tunerl.space import Space
 
 
-@dataclass
+@dataclass(slots=True)
 class Observation:
     """A trial as a searcher sees it. `values`: (iteration, objective) of each result so far.
 
