@@ -20,6 +20,7 @@ from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.native import quick
 from algorithms.core.lifting.optim import AdamState, clip
 from algorithms.core.lifting.stack import Batch, LiftedUpdate
+from algorithms.core.packs.turns import TurnPack
 from algorithms.module import DEFAULT_POLICY, Weights
 from algorithms.policy import with_weights
 from algorithms.sampling.remote import Fleet, Gone, Recipe, check_count
@@ -207,7 +208,7 @@ class LearnerGroup:
         if self.fleet is None:
             return self.local.update(batch)
         fields = {name: torch.as_tensor(np.asarray(value))[None] for name, value in batch.items()}
-        spread = SpreadUpdate(self.local.pack.update, self.fleet)
+        spread = SpreadUpdate(self.local.pack.update, self.fleet, axis_of(self.local.pack))
         pack = self.local.pack
         pack.flat, pack.adam, statistics = spread(pack.flat, pack.adam, fields, pack._vectors())
         pack.members[0].updates += 1
@@ -239,10 +240,11 @@ class LearnerGroup:
 
 
 class SpreadUpdate:
-    """Takes the place of a `LiftedUpdate`: the gradient is the mean of those of a fleet's parts."""
+    """Takes the place of a `LiftedUpdate`: the gradient is the mean of those of a fleet's parts,
+    cut along this axis of the fields `[K, ...]`."""
 
-    def __init__(self, update: LiftedUpdate, fleet: Fleet) -> None:
-        self.whole, self.fleet = update, fleet
+    def __init__(self, update: LiftedUpdate, fleet: Fleet, axis: int) -> None:
+        self.whole, self.fleet, self.axis = update, fleet, axis
         self.sizes = update.sizes
         self.layout, self.rule, self.clip_by = update.layout, update.rule, update.clip_by
 
@@ -280,13 +282,19 @@ class SpreadUpdate:
 
     def _parts(self, batch: Batch) -> Sequence[Arrays]:
         number = len(self.fleet.actors)
-        size = next(iter(batch.values())).shape[1]
+        size = next(iter(batch.values())).shape[self.axis]
         if size % number:
             raise InvalidInput(f"a minibatch of {size} cannot be divided among {number} learners")
-        cut = {name: value.chunk(number, 1) for name, value in batch.items()}
+        cut = {name: value.chunk(number, self.axis) for name, value in batch.items()}
         return [
             {n: np.ascontiguousarray(v[i].numpy()) for n, v in cut.items()} for i in range(number)
         ]
+
+
+def axis_of(pack: Any) -> int:
+    """Along which axis of its fields `[K, ...]` a pack's batches can be cut: samples, or sequences
+    of them; of those that learn in turns columns, each with all of its steps."""
+    return 2 if isinstance(pack, TurnPack) else 1
 
 
 def check_learners(pack: Any, number: int) -> None:
@@ -303,5 +311,5 @@ def spread_learning(pack: Any, config: AlgorithmConfig, number: int) -> Fleet:
     """From now on the updates of a pack's one member are those of `number` learners."""
     recipe = Recipe(RemoteLearner, lambda index: {"config": config.to_dict()}, config.spec)
     fleet = Fleet(recipe, number)
-    pack.update = SpreadUpdate(pack.update, fleet)
+    pack.update = SpreadUpdate(pack.update, fleet, axis_of(pack))
     return fleet

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import PPO, PPOConfig
+from algorithms import PPO, A2CConfig, PPOConfig
 from algorithms.sampling import SampleBatch
 from algorithms.sampling.helpers import (
     on_policy_fields,
@@ -90,6 +90,26 @@ def test_an_agent_learns_the_same_with_several_learners() -> None:
         ours, theirs = several.train(), alone.train()
     name = "learners/default_policy/total_loss"
     assert ours[name] == pytest.approx(theirs[name], rel=1e-2, abs=1e-3)
+    a, b = (x.get_weights()["default_policy"] for x in (several, alone))
+    assert all(a[n] == pytest.approx(b[n], abs=1e-4) for n in a)
+    several.stop()
+    alone.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("model", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["", "lstm"])
+def test_columns_of_steps_are_shared_out_whole(model: dict[str, Any]) -> None:
+    settings = {"env": "CartPole-v1", "num_envs_per_env_runner": 4, "seed": 3,
+                "min_sample_timesteps_per_iteration": 40,
+                "model": {"fcnet_hiddens": [8], **model}}  # fmt: skip
+    several, alone = (
+        A2CConfig().update_from_dict({**settings, "num_learners": number}).build_algo()
+        for number in (2, 0)
+    )
+    for _ in range(2):
+        several.train()
+        alone.train()
     a, b = (x.get_weights()["default_policy"] for x in (several, alone))
     assert all(a[n] == pytest.approx(b[n], abs=1e-4) for n in a)
     several.stop()
