@@ -97,7 +97,7 @@ class ConnectorPipeline:
         return names.index(wanted)
 
 
-def name_of(piece: Piece) -> str:
+def name_of(piece: Callable[..., Any]) -> str:
     """What a pipeline knows a piece by."""
     if isinstance(piece, Connector):
         return piece.name
@@ -252,21 +252,31 @@ def connected(
     def create(config: Mapping[str, Any]) -> ConnectedEnv:
         creator: Any = registry.environment(env) if isinstance(env, str) else env
         made = gymnasium.make(str(env), **config) if creator is None else creator(config)
-        pipes = [_pipeline(make, made) for make in (env_to_module, module_to_env)]
+        pipes = [
+            _pipeline(name, make, made)
+            for name, make in (("env_to_module", env_to_module), ("module_to_env", module_to_env))
+        ]
         return ConnectedEnv(made, *pipes)
 
+    label = env if isinstance(env, str) else getattr(env, "__name__", repr(env))
+    create.__qualname__ = f"<connected {label}>"  # as a word it is told apart by what it does
     return create
 
 
-def _pipeline(make: Callable[..., Any] | None, env: Any) -> ConnectorPipeline:
+def _pipeline(name: str, make: Callable[..., Any] | None, env: Any) -> ConnectorPipeline:
     if make is None:
         return ConnectorPipeline()
     takes = inspect.signature(make).parameters.values()
-    found = make(env) if any(p.default is p.empty for p in takes) else make()
+    try:
+        found = make(env) if any(p.default is p.empty for p in takes) else make()
+    except Exception as error:
+        told = f"{name}_connector ({name_of(make)}) raised {type(error).__name__}: {error}"
+        raise InvalidInput(told) from error
     if isinstance(found, ConnectorPipeline):
         return found
     pieces = list(found) if isinstance(found, list | tuple) else [found]
     for piece in pieces:
         if not callable(piece):
-            raise InvalidInput(f"{piece!r} is no connector; give pieces: piece(value, episode)")
+            told = f"{name}_connector gave {piece!r}, which is no piece: piece(value, episode)"
+            raise InvalidInput(told)
     return ConnectorPipeline(pieces)

@@ -30,6 +30,10 @@ class Track:
     def _length(self) -> int:
         return len(self.data) if isinstance(self.data, list) else length(self.data)
 
+    def __getitem__(self, index: Index) -> Any:
+        """As `get`."""
+        return self.get(index)
+
     def append(self, value: Any) -> None:
         self.data.append(value)
 

@@ -21,7 +21,9 @@ from algorithms.sampling.connectors import (
 from algorithms.sampling.episode import SingleAgentEpisode
 from tests.algorithms import soft
 from tests.algorithms.support import TwoSteps, lone, open_pack, timeless, tiny
+from tunerl import RunConfig, TuneConfig, Tuner
 from tunerl.errors import InvalidConfig, InvalidInput
+from tunerl.space import grid_search
 from tunerl.trial import ReplicaId
 
 EMPTY = SingleAgentEpisode()
@@ -143,6 +145,39 @@ def test_they_are_settings_too_and_evaluation_has_them() -> None:
     assert reports[0] == reports[1]
 
 
+def first_sizes(algorithm: Any, env_runner_group: Any) -> dict[str, Any]:
+    """How long the runners' observations are, and what they reach."""
+    (episodes,) = env_runner_group.foreach_env_runner(lambda runner: runner.sample(num_episodes=2))
+    sizes = {len(one.observations[0]) for one in episodes}
+    return {"size": max(sizes), "return": sum(one.get_return() for one in episodes)}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_they_and_an_evaluation_of_ones_own_go_along_to_actors_and_sweeps_on_ray() -> None:
+    config = PPOConfig().update_from_dict(tiny()).debugging(seed=5)
+    config.env_runners(env_to_module_connector=pieces)
+    config.evaluation(evaluation_interval=1, custom_evaluation_function=first_sizes)
+    reports = []
+    for runners, envs in ((0, 4), (2, 2)):
+        config.env_runners(num_env_runners=runners, num_envs_per_env_runner=envs)
+        with config.build() as agent:
+            found = [timeless(agent.train().flat()) for _ in range(2)][-1]
+        told = ("learners/", "env_runners/", "evaluation/size")
+        reports.append({name: found[name] for name in found if name.startswith(told)})
+    assert reports[0] == reports[1]
+    assert reports[0]["evaluation/size"] == 14
+    config.env_runners(num_env_runners=0)
+    grid = Tuner(
+        "PPO",
+        param_space=config.training(lr=grid_search([1e-3, 1e-2])),
+        tune_config=TuneConfig(metric="evaluation/return", mode="max"),
+        run_config=RunConfig(verbose=0, stop={"training_iteration": 2}, runtime="ray"),
+    ).fit()
+    assert not grid.errors
+    assert [result.metrics["evaluation/size"] for result in grid] == [14, 14]
+
+
 def test_actions_go_through_settings_of_off_policy_agents() -> None:
     config = SACConfig().update_from_dict(soft.tiny(normalize_actions=False))
     plain = config.copy().build()
@@ -157,7 +192,8 @@ def test_actions_go_through_settings_of_off_policy_agents() -> None:
     [
         ("mine", "'mine' is not known here"),
         (5, "5 is no function"),
-        (lambda: 5, "5 is no connector"),
+        (lambda: 5, "env_to_module_connector gave 5, which is no piece"),
+        (lambda: 1 / 0, r"'<connected CartPole-v1>' .* \(<lambda>\) raised ZeroDivisionError"),
     ],
 )
 def test_what_makes_no_connectors_is_refused(given: Any, message: str) -> None:

@@ -66,6 +66,9 @@ def test_indices_slices_and_lists(numpy: bool) -> None:
         return np.asarray(value).tolist()
 
     assert plain(made.get_observations()) == [0, 1, 2, 3, 4]
+    assert [made.observations[-1], *made.observations, *made.actions[1:3]] == [
+        4, 0, 1, 2, 3, 4, 11, 12,
+    ]  # fmt: skip
     assert plain(made.get_actions(0)) == 10
     assert plain(made.get_actions(-1)) == 13
     assert plain(made.get_actions(slice(1, 3))) == [11, 12]
