@@ -28,11 +28,12 @@ RATE = 10.0  # results a second of a ticking trial
 @dataclass(frozen=True)
 class Load:
     """`what`: "trivial" or "ticking". Ticking trials report `rate` times a second, all at once;
-    what counts are the `seconds` after the last of them has started."""
+    what counts are the `seconds` after the last of them has started. `concurrent`: the limit that
+    Ray Tune is given; None: as many as there are CPUs, without one, as TuneRL."""
 
     what: str
     trials: int
-    concurrent: int = 2
+    concurrent: int | None = None
     rate: float = RATE
     seconds: float = 0.0
 

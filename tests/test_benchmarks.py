@@ -20,6 +20,7 @@ from benchmarks.job import (
 from benchmarks.ours import steady
 from benchmarks.process import Run
 from benchmarks.table import markdown, verdict
+from benchmarks.window import Window
 from tunerl.space import Space, from_json
 
 
@@ -82,6 +83,25 @@ def test_the_table_shows_ratios_against_each_peer() -> None:
         *("64", "1,000", "25.0 x", "", "10", "25.0 x", "", "50", "5.0 x", ""),
     ]
     assert [line.rsplit(" ", 1)[1] for line in sweep.verdicts(rows)] == ["reached"] * 3
+
+
+@pytest.mark.parametrize(("lost", "share"), [(0, 1.0), (3, 0.85)])
+def test_a_trial_on_time_has_all_results_of_the_window_and_none_of_more(
+    lost: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("benchmarks.window.time.perf_counter", lambda: now)
+    open_ = Window(trials=2, rate=10.0, seconds=2.0)
+    ends = []
+    for tick in range(30):
+        for trial, phase in (("a", 0.0), ("b", 0.03)):
+            now = tick / 10 + phase + 0.002 * (tick % 3)  # a tremble
+            if trial == "a" or tick not in range(5, 5 + lost):
+                ends.append(open_.result(trial))
+    found = open_.outcome()
+    assert found["slowest"] == share
+    assert found["per_second"] == (40 - lost) / 2
+    assert ends[-1]
 
 
 def test_a_target_that_was_not_reached_is_said_so() -> None:
