@@ -48,7 +48,12 @@ class Together(Watched):
     def __init__(self, slots: int = 2, deadly: int = -1) -> None:
         super().__init__(slots)
         self.ordered, self._deadly = False, deadly
+        self.most_open = 0  # packs at once
         self.deaths: list[int] = []
+
+    def advance(self, pack: str, orders: Sequence[Order]) -> None:
+        super().advance(pack, orders)
+        self.most_open = max(self.most_open, len(self._queue))
 
     def wait(self, timeout: float | None = None) -> list[Report | Lost]:
         if self._queue:
@@ -199,11 +204,13 @@ def test_of_those_that_went_out_together_only_the_guilty_one_fails(run: Any) -> 
         assert trial.failures == 0
 
 
-def test_no_more_are_under_way_than_wanted(run: Any) -> None:
-    space = {"lr": {"grid_search": [float(n) for n in range(40)]}}
-    experiment, runtime = run(once, param_space=space, max_concurrent_trials=3), Together(1)
+def test_no_more_run_at_once_than_wanted_however_many_wait_behind_them(run: Any) -> None:
+    space = {"lr": {"grid_search": [float(n) for n in range(100)]}}
+    experiment, runtime = run(once, param_space=space, max_concurrent_trials=2), Together(4)
     assert experiment.run(runtime) is ExperimentStatus.COMPLETED
-    assert max(len(joined(orders)) for orders in runtime.sent) == 3
+    assert runtime.most_open == 2
+    assert len(runtime.sent) < 25
+    assert [t.status for t in experiment.trials] == [Status.TERMINATED] * 100
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ class Controller:
             self._decisions.review()
 
     def _place(self) -> bool:
-        placed = self._fleet.place(self._ledger.of[Status.PENDING].values())
+        placed = self._proposer.place()
         for run in placed:
             self._decisions.placed(run)
         return bool(placed)

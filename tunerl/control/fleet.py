@@ -48,7 +48,7 @@ class Fleet:
         self, runtime: Runtime, spec: TrainableSpec, prefix: str, relayed: bool = False
     ) -> None:
         """`relayed`: trials may follow each other in a pack unseen."""
-        self._runtime, self._spec, self._relayed = runtime, spec, relayed
+        self._runtime, self._spec, self.relayed = runtime, spec, relayed
         self._names = (f"{prefix}.{number:05d}" for number in itertools.count())
         self.room = Room(runtime)
         self.packs: dict[str, PackInPlay] = {}
@@ -64,8 +64,9 @@ class Fleet:
         """Whether a report is still to come."""
         return any(pack.busy for pack in self.packs.values())
 
-    def place(self, waiting: Iterable[Run]) -> list[Run]:
-        """Give places to waiting trials and note their joins; returns those that got one."""
+    def place(self, waiting: Iterable[Run], most: int | None = None) -> list[Run]:
+        """Give places to waiting trials and note their joins; returns those that got one. `most`:
+        how many may get one of their own, and not behind others."""
         runs = {run.number: run for run in self.level.eligible(waiting)}
         placed = {run.number: run for run in runs.values() if run in self.level and self._seat(run)}
         asked = [
@@ -85,7 +86,7 @@ class Fleet:
             for p in self._in_use
         ]
         made: dict[int, PackInPlay] = {}
-        for placement in place(asked, packs):
+        for placement in place(asked[:most], packs):
             run = runs[placement.trial]
             if isinstance(placement.pack, str):
                 pack = self.packs[placement.pack]
@@ -106,7 +107,12 @@ class Fleet:
     @property
     def ahead(self) -> int:
         """How many trials could go out now behind others."""
-        return relays.room(self.packs.values()) if self._relayed else 0
+        return relays.room(self.packs.values()) if self.relayed else 0
+
+    @property
+    def behind(self) -> int:
+        """How many trials of those that were placed wait behind others."""
+        return relays.behind(self.packs.values()) if self.relayed else 0
 
     @property
     def _in_use(self) -> list[PackInPlay]:
@@ -286,7 +292,7 @@ class Fleet:
         """A pack has reported."""
         pack = self.packs[report.pack]
         pack.busy, pack.up, pack.asked = False, True, math.inf
-        if self._relayed:
+        if self.relayed:
             pack.depth = relays.depth(pack.depth, report, time.monotonic() - pack.since)
             gone = {*report.left, *report.waiting}
             pack.orders = [o for o in pack.orders if not (isinstance(o, Leave) and o.id in gone)]
@@ -294,7 +300,7 @@ class Fleet:
     def so_far(self) -> list[Report]:
         """What has come of relays in which somebody takes long; their packs are under way yet."""
         now, found = time.monotonic(), []
-        for pack in self.packs.values() if self._relayed else ():
+        for pack in self.packs.values() if self.relayed else ():
             if now - pack.asked > relays.ASK_S:
                 report = self._runtime.so_far(pack.name)
                 pack.asked = now if report is None else math.inf

@@ -78,7 +78,8 @@ class Proposer:
         if limits or not blind:
             goes_on = (run.intent is None or run.intent.end is None for run in running.values())
             unfinished += sum(goes_on)
-        if any(unfinished >= limit for limit in limits):
+        ahead = self._fleet.ahead if blind else 0
+        if any(unfinished - self._fleet.behind >= limit + ahead for limit in limits):
             return False
         made = reversed(self._ledger.trials.values())
         latest = next((run for run in made if run.resources), None)
@@ -86,7 +87,20 @@ class Proposer:
             return True
         places = self._fleet.room.slots(latest.resources) * latest.capacity
         room = max(1, places // self._spec.num_seeds)
-        return len(pending) < room + self._fleet.ahead if blind else unfinished < room
+        return len(pending) < room + ahead if blind else unfinished < room
+
+    def place(self) -> list[Run]:
+        """Give places to those that wait; who got one."""
+        return self._fleet.place(self._ledger.of[Status.PENDING].values(), self._places)
+
+    @property
+    def _places(self) -> int | None:
+        """How many trials may begin to run beside those that do; None: any number. Those that wait
+        behind others in a pack do not run."""
+        if not (self._limits and self._fleet.relayed and self._parts.searcher.blind):
+            return None
+        going = len(self._ledger.of[Status.RUNNING]) - self._fleet.behind
+        return max(0, min(self._limits) - going)
 
     @property
     def _limits(self) -> list[int]:

@@ -41,7 +41,13 @@ def depth(before: int, report: Report, seconds: float) -> int:
 
 def room(packs: Iterable[PackInPlay]) -> int:
     """How many trials could go out now behind others."""
-    return sum(max(0, pack.depth - 1 - len(pack.ahead)) for pack in packs if not pack.busy)
+    takers = [pack for pack in packs if pack.capacity == 1 and not pack.busy]
+    return sum(max(0, pack.depth - 1 - len(pack.ahead)) for pack in takers)
+
+
+def behind(packs: Iterable[PackInPlay]) -> int:
+    """How many of those that are under way wait behind others: they do not run yet."""
+    return sum(max(0, len(pack.members) - 1) for pack in packs if pack.capacity == 1)
 
 
 def deal(packs: Sequence[PackInPlay], waiting: Iterable[Run]) -> Iterator[tuple[PackInPlay, Run]]:
