@@ -52,7 +52,7 @@ def blows(url: str, seed: int, count: int, scenarios: Any) -> Counter[str]:
 
 
 def test_killed_at_random_again_and_again_it_ends_like_the_undisturbed_sweep(url: str) -> None:
-    taken = blows(url, 2, BLOWS, ["asha-packs", "pbt-packs", "optuna-solos"])
+    taken = blows(url, 5, BLOWS, ["asha-packs", "pbt-packs", "optuna-solos"])
     assert taken.keys() == {"kill", "lose", "drop"}
     assert taken.total() == 3 * BLOWS
 
