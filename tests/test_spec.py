@@ -55,6 +55,16 @@ def test_all_problems_are_named_at_once() -> None:
     assert "did you mean 'mean'" in found["aggregate"]
 
 
+def test_fields_that_do_not_exist_hide_no_wrong_values() -> None:
+    found = problems(num_sample=3, failure={"max_failure": 1, "hang_timeout_s": -1.0}, num_seeds=0)
+    assert set(found) == {
+        "num_sample",
+        "failure.max_failure",
+        "failure.hang_timeout_s",
+        "num_seeds",
+    }
+
+
 def test_unknown_fields_name_the_nearest() -> None:
     found = problems(num_sample=3, checkpoint={"frequence": 1})
     assert "num_samples" in found["num_sample"]

@@ -38,14 +38,22 @@ def read(obj: Mapping[str, Any]) -> ExperimentSpec:
 def lenient(obj: Mapping[str, Any]) -> tuple[ExperimentSpec, list[Problem]]:
     """The spec without the fields that do not exist, and what is wrong with those, so that the rest
     can be checked too. Raises `InvalidSpec` where a field that exists cannot be read."""
-    known = {entry.name for entry in fields(ExperimentSpec)}
     try:
         return read(obj), []
     except InvalidSpec as error:
-        unknown = [problem for problem in error.problems if problem.path not in known]
-        if len(unknown) < len(error.problems) or any(p.path not in obj for p in unknown):
-            raise
-    return read({name: value for name, value in obj.items() if name in known}), unknown
+        try:
+            return read(_existing(ExperimentSpec, obj)), error.problems
+        except InvalidSpec:
+            raise error from None
+
+
+def _existing(cls: type[Any], obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the fields that do not exist, of its parts too."""
+    kept = {entry.name: obj[entry.name] for entry in fields(cls) if entry.name in obj}
+    for name in _NESTED.keys() & kept.keys():
+        if isinstance(kept[name], Mapping):
+            kept[name] = _existing(_NESTED[name], kept[name])
+    return kept
 
 
 def _word(value: Any) -> bool:
