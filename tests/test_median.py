@@ -1,5 +1,6 @@
 """The median stopping rule: Ray Tune's decisions, values that are no numbers, constant work."""
 
+import gc
 import math
 import random
 import statistics
@@ -157,17 +158,20 @@ def work(trials):
         return trace
 
     previous = sys.gettrace()
+    gc.disable()  # what is collected may have finalizers
     sys.settrace(trace)
     try:
         for time in range(1, 21):
             report(scheduler, trials, time, 5000)
     finally:
         sys.settrace(previous)
+        gc.enable()
     return steps
 
 
 def test_the_work_per_result_does_not_grow_with_the_number_of_trials():
-    few, many = work(8), work(256)
+    # The least of three: now and then the interpreter carries out somebody's callback between.
+    few, many = (min(work(trials) for _ in range(3)) for trials in (8, 256))
     assert few > 1000
     assert many == few
 
