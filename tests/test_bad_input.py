@@ -152,7 +152,7 @@ def test_without_a_limit_a_person_is_told_that_a_pack_is_silent(
             controller.interrupt(controller._shortage.reason)
 
     monkeypatch.setattr(controller._shortage, "look", watched)
-    monkeypatch.setattr("tunerl.control.controller.SUSPEND_S", 0.0)
+    monkeypatch.setattr("tunerl.control.suspension.SUSPEND_S", 0.0)
     assert controller.run() is ExperimentStatus.PAUSED
     experiment.store.release(controller.lease)
     reason = experiment.store.get_experiment(experiment.id).reason

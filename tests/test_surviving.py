@@ -221,7 +221,7 @@ class Deaf(Watched):
 def test_who_does_not_stop_when_asked_is_ended_after_a_grace(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controllers, "SUSPEND_S", 0.05)
+    monkeypatch.setattr("tunerl.control.suspension.SUSPEND_S", 0.05)
     experiment, runtime = run(), Deaf(2)
     controller = experiment.controller(runtime)
     stop_at(experiment, 1, lambda: controller.interrupt("interrupted"))

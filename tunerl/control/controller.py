@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunerl.control import relays
+from tunerl.control.admission import Admission
 from tunerl.control.announcer import Announcer
 from tunerl.control.balance import Balancer
 from tunerl.control.budget import TimeBudget
@@ -31,6 +32,7 @@ from tunerl.control.referee import Referee
 from tunerl.control.replay import IDLE, STARTED, replay, time_used
 from tunerl.control.saving import Saver
 from tunerl.control.shortage import Shortage
+from tunerl.control.suspension import Suspension
 from tunerl.control.views import NoProgress, Progress, View, view_of
 from tunerl.control.watchdog import Watchdog
 from tunerl.errors import Fenced, StoreError, TuneRLError
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 
 TURN_S = 1.0  # how long to wait for reports before looking at requests and clocks again
 PATIENCE_S = 60.0  # with a database that is started anew: results wait, and packs go on
-SUSPEND_S = 30.0  # how long a pause may wait for packs under way
 
 
 @dataclass
@@ -98,23 +99,27 @@ class Controller:
         )
         parts, ledger, fleet, saver = self.parts, self._ledger, self._fleet, self._saver
         assessor, referee = Assessor(self.spec, self.trainable, parts), self._referee
-        self._exploits = exploits = Exploits(ledger, fleet, saver, referee, parts.objects, assessor)
-        decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, exploits)
-        self._decisions = decisions
-        self._recorder = Recorder(self.spec, parts.rules, ledger, fleet, saver, referee, decisions)
+        self._exploits = Exploits(ledger, fleet, saver, referee, parts.objects, assessor)
+        decisions = Decisions(self.spec.seed, ledger, fleet, saver, referee, self._exploits)
+        recorder = Recorder(self.spec, parts.rules, ledger, fleet, saver, referee, decisions)
+        self._decisions, self._recorder = decisions, recorder
+        self._suspension = Suspension(ledger, fleet, recorder, decisions, self._commit)
         self._watchdog = Watchdog(self.runtime, fleet, self.spec.failure)
         self._balancer = Balancer(self.spec.stop, ledger, fleet, saver, decisions)
-        seeds = parts.scheduler.most_seeds
-        self._shortage = Shortage(self.store, self.lease, ledger, fleet, self._watchdog, seeds)
+        self._shortage = Shortage(
+            self.store, self.lease, ledger, fleet, self._watchdog, parts.scheduler.most_seeds
+        )
+        self._admission = Admission(self.spec, parts.searcher, ledger, fleet)
         self._proposer = Proposer(
             self.spec,
             assessor,
             parts,
             ledger=ledger,
             fleet=fleet,
+            admission=self._admission,
             referee=referee,
             decisions=decisions,
-            recorder=self._recorder,
+            recorder=recorder,
             shortage=self._shortage,
         )
 
@@ -151,7 +156,7 @@ class Controller:
             except (Fenced, StoreError):
                 raise
             except KeyboardInterrupt:
-                self._give_back()
+                self._suspension.give_back()
                 self._set(Outcome(ExperimentStatus.PAUSED, "interrupted"))
                 raise
             except Exception as error:
@@ -192,7 +197,7 @@ class Controller:
         if outcome.status is ExperimentStatus.CANCELED:
             self._cancel()
         elif outcome.status in (ExperimentStatus.PAUSED, ExperimentStatus.PENDING):
-            self._suspend(save=self._recorder.storage_full is None)
+            self._suspension.suspend(save=self._recorder.storage_full is None)
         else:
             self._end_trials(Reason.FAILURE)
         self._set(outcome)
@@ -221,26 +226,6 @@ class Controller:
         if experiment.status is ExperimentStatus.RUNNING:
             self.store.set_status(self.lease, ExperimentStatus.CANCELING)
         self._end_trials(Reason.USER)
-
-    def _suspend(self, save: bool) -> None:
-        """Let what is under way come in, save whoever can be saved, and give all places back."""
-        deadline = time.monotonic() + SUSPEND_S
-        self._drain(deadline)
-        if save:
-            self._decisions.save_all()
-            self._fleet.dispatch(self._ledger.trials, step=False)
-            self._drain(deadline)
-        self._give_back()
-
-    def _drain(self, deadline: float) -> None:
-        while self._fleet.busy and time.monotonic() < deadline:
-            self._recorder.take(self._fleet.wait(min(TURN_S, deadline - time.monotonic())))
-            self._commit()
-
-    def _give_back(self) -> None:
-        for run in (running := list(self._ledger.of[Status.RUNNING].values())):
-            self._ledger.move(run, Status.PENDING)
-        self._fleet.level.begin(running, self._ledger)
 
     # One turn.
 
@@ -287,7 +272,7 @@ class Controller:
             self._decisions.review()
 
     def _place(self) -> bool:
-        placed = self._proposer.place()
+        placed = self._admission.seat()
         for run in placed:
             self._decisions.placed(run)
         return bool(placed)

@@ -6,6 +6,7 @@ and the history; never from the clock.
 
 from __future__ import annotations
 
+from tunerl.control.admission import Admission
 from tunerl.control.decisions import Decisions
 from tunerl.control.fleet import Fleet
 from tunerl.control.ledger import Ledger, Run, replica_seeds
@@ -32,6 +33,7 @@ class Proposer:
         *,
         ledger: Ledger,
         fleet: Fleet,
+        admission: Admission,
         referee: Referee,
         decisions: Decisions,
         recorder: Recorder,
@@ -40,12 +42,12 @@ class Proposer:
         self._spec, self._assessor, self._parts = spec, assessor, parts
         self._ledger, self._fleet, self._recorder = ledger, fleet, recorder
         self._referee, self._decisions, self._shortage = referee, decisions, shortage
-        self.exhausted = False
+        self._admission, self.exhausted = admission, False
 
     def fill(self) -> bool:
         """Make trials while there is room; whether any was made."""
         before = len(self._ledger.history)
-        while self._has_room() and self._suggest():
+        while not self.exhausted and self._admission.room() and self._suggest():
             self._check_refusals()
         return len(self._ledger.history) > before
 
@@ -63,50 +65,6 @@ class Proposer:
             raise InvalidSpec(
                 Problem("param_space", f"the first {trials} trials failed, the last with: {error}")
             )
-
-    def _has_room(self) -> bool:
-        """Whether another trial should be made now.
-
-        A searcher that looks at no results is asked ahead, for as many as could run besides, so
-        that like meets like.
-        """
-        if self.exhausted:
-            return False
-        pending, running = self._ledger.of[Status.PENDING], self._ledger.of[Status.RUNNING]
-        blind, limits = self._parts.searcher.blind, self._limits
-        unfinished = len(pending)
-        if limits or not blind:
-            goes_on = (run.intent is None or run.intent.end is None for run in running.values())
-            unfinished += sum(goes_on)
-        ahead = self._fleet.ahead if blind else 0
-        if any(unfinished - self._fleet.behind >= limit + ahead for limit in limits):
-            return False
-        made = reversed(self._ledger.trials.values())
-        latest = next((run for run in made if run.resources), None)
-        if latest is None:  # what was refused, or finished before a restart, tells nothing
-            return True
-        places = self._fleet.room.slots(latest.resources) * latest.capacity
-        room = max(1, places // self._spec.num_seeds)
-        return len(pending) < room + ahead if blind else unfinished < room
-
-    def place(self) -> list[Run]:
-        """Give places to those that wait; who got one."""
-        return self._fleet.place(self._ledger.of[Status.PENDING].values(), self._places)
-
-    @property
-    def _places(self) -> int | None:
-        """How many trials may begin to run beside those that do; None: any number. Those that wait
-        behind others in a pack do not run."""
-        if not (self._limits and self._fleet.relayed and self._parts.searcher.blind):
-            return None
-        going = len(self._ledger.of[Status.RUNNING]) - self._fleet.behind
-        return max(0, min(self._limits) - going)
-
-    @property
-    def _limits(self) -> list[int]:
-        """Of unfinished trials."""
-        given = (self._spec.max_concurrent_trials, self._parts.searcher.max_concurrent)
-        return [limit for limit in given if limit is not None]
 
     def _suggest(self) -> bool:
         """Make the next trial; False when there is none (for now)."""
