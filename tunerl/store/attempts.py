@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tunerl.store.records import Lease
 from tunerl.store.standing import Standing
 from tunerl.store.tables import attempts
+from tunerl.store.upserts import insert_or_update
 from tunerl.trial import Status
 
 _END = (
@@ -31,18 +31,11 @@ _END = (
         ended_at=sa.bindparam("now"),
     )
 )
-
-
-def _keep(make: Any) -> Any:
-    row = make(attempts)
-    names = ("owner", "status", "reason", "started_at", "ended_at", "error")
-    return row.on_conflict_do_update(
-        index_elements=["experiment_id", "trial", "attempt"],
-        set_={name: row.excluded[name] for name in names},
-    )
-
-
-_BEGIN = {"sqlite": _keep(sqlite.insert), "postgresql": _keep(postgresql.insert)}
+_BEGIN = insert_or_update(
+    attempts,
+    keys=("experiment_id", "trial", "attempt"),
+    columns=("owner", "status", "reason", "started_at", "ended_at", "error"),
+)
 
 
 class Attempts:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tunerl.errors import NotFound
 from tunerl.store.attempts import Attempts
@@ -31,10 +30,10 @@ from tunerl.store.tables import (
     split,
     trials,
 )
+from tunerl.store.upserts import insert_or_leave, insert_or_update
 from tunerl.trial import Status
 
-_DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_NEW_TRIALS = {name: make(trials).on_conflict_do_nothing() for name, make in _DIALECTS.items()}
+_NEW_TRIALS = insert_or_leave(trials)
 _COMMITTED = sa.select(leases.c.commit_id).where(leases.c.experiment_id == sa.bindparam("of"))
 _TICK, _NEVER = timedelta(microseconds=1), datetime.min.replace(tzinfo=UTC)
 _MODE = sa.select(experiments.c.mode).where(experiments.c.id == sa.bindparam("of"))
@@ -64,18 +63,11 @@ _PIN = (
     .where(checkpoints.c.uri == sa.bindparam("kept"))
     .values(pins=unpinned(sa.bindparam("more")))
 )
-
-
-def _keep_checkpoint(make: Any) -> Any:
-    row = make(checkpoints)
-    names = ("uri", "size", "sha256", "score", "score_kind", "created_at")
-    return row.on_conflict_do_update(
-        index_elements=["experiment_id", "trial", "iteration"],
-        set_={name: row.excluded[name] for name in names},
-    )
-
-
-_NEW_CHECKPOINTS = {name: _keep_checkpoint(make) for name, make in _DIALECTS.items()}
+_NEW_CHECKPOINTS = insert_or_update(
+    checkpoints,
+    keys=("experiment_id", "trial", "iteration"),
+    columns=("uri", "size", "sha256", "score", "score_kind", "created_at"),
+)
 
 
 class Commits:
