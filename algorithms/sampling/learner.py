@@ -20,7 +20,6 @@ from algorithms.config import AlgorithmConfig
 from algorithms.core.lifting.native import quick
 from algorithms.core.lifting.optim import AdamState, clip
 from algorithms.core.lifting.stack import Batch, LiftedUpdate
-from algorithms.core.packs.turns import TurnPack
 from algorithms.module import DEFAULT_POLICY, Weights
 from algorithms.policy import with_weights
 from algorithms.sampling.remote import Fleet, Gone, Recipe, check_count
@@ -208,8 +207,8 @@ class LearnerGroup:
         if self.fleet is None:
             return self.local.update(batch)
         fields = {name: torch.as_tensor(np.asarray(value))[None] for name, value in batch.items()}
-        spread = SpreadUpdate(self.local.pack.update, self.fleet, axis_of(self.local.pack))
         pack = self.local.pack
+        spread = SpreadUpdate(pack.update, self.fleet, pack.sample_axis)
         pack.flat, pack.adam, statistics = spread(pack.flat, pack.adam, fields, pack._vectors())
         pack.members[0].updates += 1
         names = (*pack.statistics, "gradients_default_optimizer_global_norm")
@@ -291,12 +290,6 @@ class SpreadUpdate:
         ]
 
 
-def axis_of(pack: Any) -> int:
-    """Along which axis of its fields `[K, ...]` a pack's batches can be cut: samples, or sequences
-    of them; of those that learn in turns columns, each with all of its steps."""
-    return 2 if isinstance(pack, TurnPack) else 1
-
-
 def check_learners(pack: Any, number: int) -> None:
     """Raise `InvalidConfig` where so many learners cannot share the minibatches of a pack."""
     lifted_update(pack)
@@ -311,5 +304,5 @@ def spread_learning(pack: Any, config: AlgorithmConfig, number: int) -> Fleet:
     """From now on the updates of a pack's one member are those of `number` learners."""
     recipe = Recipe(RemoteLearner, lambda index: {"config": config.to_dict()}, config.spec)
     fleet = Fleet(recipe, number)
-    pack.update = SpreadUpdate(pack.update, fleet, axis_of(pack))
+    pack.update = SpreadUpdate(pack.update, fleet, pack.sample_axis)
     return fleet

@@ -47,6 +47,7 @@ class AlgorithmPack(Ground):
     """What the networks say of observations: ``[K, P], [K, B, D] -> [K, B, num_inputs]``."""
     weight_noise = 0
     """How many normal draws an agent's network takes beside an observation, when it explores."""
+    sample_axis = 1  # along which a batch's fields `[K, ...]` may be cut: samples, or sequences
     spec: Any = None
     owner: Any = None  # the `Algorithm` whose only agent is in here
     busy = iterating = False

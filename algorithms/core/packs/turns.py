@@ -43,6 +43,7 @@ class TurnPack(RolloutPack):
     """
 
     last_too = True
+    sample_axis = 2  # columns, each with all of its steps
 
     statistics: tuple[str, ...]
     vectors: tuple[str, ...]
