@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.trivial import Trivial
 from benchmarks.window import open_window, stop
 from tunerl import Callback, ResultGrid, RunConfig, Trainable, TuneConfig, Tuner, uniform
 from tunerl.registry import AuthorSpec
@@ -23,18 +24,8 @@ EARLY = 1000  # trials after which memory has to stay as it is
 MORE = 200  # trials that are left when the experiment is interrupted
 
 
-class Trivial(Trainable):
-    """One result, and done; an object goes on with the next trial. As Ray Tune is given it."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.x = config["x"]
-
-    def step(self) -> dict[str, Any]:
-        return {"score": self.x, "done": True}
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
+class OneResult(Trivial, Trainable):
+    """The trivial trial as TuneRL's."""
 
 
 def memory_mb() -> float:
@@ -110,7 +101,7 @@ class TickerSpec(AuthorSpec):
     """Tickers, so many to a pack."""
 
     def __init__(self, members: int, rate: float) -> None:
-        super().__init__(Trivial, "ticker")
+        super().__init__(OneResult, "ticker")
         self.members, self.rate = members, rate
 
     def capacity(self, config: dict[str, Any]) -> int:
@@ -138,12 +129,12 @@ def tuner(trainable: Any, samples: int, **run: Any) -> Tuner:
 def trivials(load: dict[str, Any]) -> dict[str, Any]:
     """All trials on a warm runtime, with the memory early on and at the end; then interrupted, and
     how long it takes to go on, and to have the results."""
-    tuner(Trivial, 2).fit()
+    tuner(OneResult, 2).fit()
     trials = load["trials"]
     early = min(EARLY, trials // 2)
     watch = Ended(early, trials)
     begin = time.perf_counter()
-    grid = tuner(Trivial, trials + MORE, callbacks=[watch]).fit()
+    grid = tuner(OneResult, trials + MORE, callbacks=[watch]).fit()
     if not trials <= grid.num_terminated < trials + MORE:
         raise RuntimeError(f"{grid.num_terminated} trials ended, to be interrupted at {trials}")
     return {
@@ -162,12 +153,12 @@ def restored(grid: ResultGrid) -> dict[str, float]:
     started = Started()
     begin = time.perf_counter()
     going_on = RunConfig(verbose=0, callbacks=[started], runtime=cluster())
-    again = Tuner.restore(grid.experiment_id, Trivial, run_config=going_on)
+    again = Tuner.restore(grid.experiment_id, OneResult, run_config=going_on)
     again.fit()
     if started.at is None:
         raise RuntimeError("no trial started")
     at = time.perf_counter()
-    seen = Tuner.restore(grid.experiment_id, Trivial).get_results()
+    seen = Tuner.restore(grid.experiment_id, OneResult).get_results()
     best = seen.get_best_result()
     done = time.perf_counter()
     if "score" not in best.metrics:
@@ -177,7 +168,7 @@ def restored(grid: ResultGrid) -> dict[str, float]:
 
 def ticking(load: dict[str, Any]) -> dict[str, Any]:
     """What is taken in once all trials have started."""
-    tuner(Trivial, 2).fit()
+    tuner(OneResult, 2).fit()
     spec = TickerSpec(-(-load["trials"] // 2), load["rate"])
     window = open_window(load["trials"], load["rate"], load["seconds"])
     grid = tuner(spec, load["trials"], stop=stop).fit()

@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
+from benchmarks.trivial import Trivial
 from benchmarks.window import open_window, stop
 
 
@@ -33,18 +34,8 @@ class Stateless(tune.Trainable):  # type: ignore[misc]
         pass
 
 
-class Trivial(Stateless):
-    """One result, and done; an actor goes on with the next trial."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.x = config["x"]
-
-    def step(self) -> dict[str, Any]:
-        return {"score": self.x, "done": True}
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
+class OneResult(Trivial, Stateless):
+    """The trivial trial as Ray Tune's."""
 
 
 class Ticking(Stateless):
@@ -98,7 +89,7 @@ def trivials(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Seconds for all, and for each quarter of them: does it cost more the more there are?"""
     step = load["trials"] // 4
     clock, begin = Clock(step), time.perf_counter()
-    grid = run(Trivial, {}, load, None, clock)
+    grid = run(OneResult, {}, load, None, clock)
     span, ends = time.perf_counter() - begin, [begin, *clock.at[:4]]
     quarters = [(b - a) / step for a, b in itertools.pairwise(ends)]
     return grid, {"span": span, "quarters": quarters}
@@ -115,7 +106,7 @@ def ticking(load: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def main(load_path: str, out_path: str) -> None:
     load = json.loads(Path(load_path).read_text())
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    run(Trivial, {}, {**load, "trials": 2, "concurrent": 2})
+    run(OneResult, {}, {**load, "trials": 2, "concurrent": 2})
     grid, found = {"trivial": trivials, "ticking": ticking}[load["what"]](load)
     if grid.num_errors or len(grid) != load["trials"]:
         said = f": {grid.errors[0]}" if grid.errors else ""
